@@ -99,6 +99,7 @@ struct evidence_log_entry {
 #define EVIDENCE_MAX_RESTS 24
 #define EVIDENCE_MAX_LOG_ENTRIES 8
 #define EVIDENCE_MAX_SIGNER_TEXT 256
+#define EVIDENCE_MAX_LOGGED 4
 #define EVIDENCE_UNTIL_FOREVER INT64_MAX
 
 /* What one good candidate proves. Owns `payload`; free with evidence_proof_done(). */
@@ -114,6 +115,9 @@ struct evidence_proof {
     struct evidence_log_entry logs[EVIDENCE_MAX_LOG_ENTRIES];
     size_t log_count;
     struct bytes_buf payload; /* attestations: the signed in-toto Statement, as received */
+    struct gh_error logged[EVIDENCE_MAX_LOGGED]; /* checks that failed but that the signer only
+                                                    logs (notation levels below strict) */
+    size_t logged_count;
 };
 
 void evidence_proof_done(struct evidence_proof *proof);
