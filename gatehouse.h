@@ -56,10 +56,13 @@
 #define GH_RANK_UPSTREAM 40 /* upstream limits, breakers, token cache */
 #define GH_RANK_VERDICT 50  /* verdict cache shards */
 #define GH_RANK_STORE 60    /* content index and staging */
+#define GH_RANK_STORE_QUEUE 62   /* changes waiting for the store's writer */
+#define GH_RANK_STORE_PENDING 64 /* what readers see of them; read transactions */
 #define GH_RANK_LIMIT 70    /* per-address connection limits */
 #define GH_RANK_HELPER 80   /* helper queues */
 #define GH_RANK_MAILBOX 90  /* worker mailboxes */
 #define GH_RANK_AUDIT 100   /* audit queue */
-#define GH_RANK_LOG 110     /* log sinks, the innermost */
+#define GH_RANK_LOG 110     /* log sinks */
+#define GH_RANK_METRICS 120 /* metric series coming into being; the innermost */
 
 #endif
