@@ -1,6 +1,7 @@
 #include "crypto/tuf_key.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
@@ -27,7 +28,7 @@ static void key_pkey_ctx_freep(EVP_PKEY_CTX **ctx)
     EVP_PKEY_CTX_free(*ctx);
 }
 
-static bool key_check_id(const char *id, const json_t *object, struct gh_error *err)
+static bool key_check_id(const json_t *object, struct tuf_key *key, struct gh_error *err)
 {
     GH_OWN(bytes_buf_done) struct bytes_buf canonical = {0};
     char hex[TUF_KEY_ID_DIGITS + 1];
@@ -36,10 +37,7 @@ static bool key_check_id(const char *id, const json_t *object, struct gh_error *
     GH_TRY(tuf_canonical_encode(object, &canonical, err));
     GH_TRY(digest_compute(DIGEST_SHA256, bytes_view(&canonical), &digest, err));
     bytes_hex_encode(digest_bytes(&digest), hex);
-    if (strcmp(hex, id) != 0) {
-        return gh_fail(err, GH_TUF_KEYID_MISMATCH, "key id '%.64s' is not the key's hash %s", id,
-                       hex);
-    }
+    key->is_id_wrong = strcmp(hex, key->id) != 0;
     return true;
 }
 
@@ -199,7 +197,7 @@ static bool key_read_material(const json_t *object, struct tuf_key *key, struct 
         !sjson_get_object(object, "keyval", &value, err)) {
         return gh_recast(err, GH_TRUST_ROOT_MALFORMED);
     }
-    key->scheme = key_scheme(type, scheme);
+    key->scheme = key->is_id_wrong ? TUF_SCHEME_UNUSABLE : key_scheme(type, scheme);
     if (key->scheme == TUF_SCHEME_UNUSABLE) {
         return true;
     }
@@ -230,8 +228,12 @@ bool tuf_key_read(const char *id, const json_t *object, struct tuf_key *out, str
     if (!json_is_object(object)) {
         return gh_fail(err, GH_TRUST_ROOT_MALFORMED, "a TUF key is not an object");
     }
-    GH_TRY(key_check_id(id, object, err));
-    memcpy(key.id, id, TUF_KEY_ID_DIGITS); /* key_check_id() proved the length */
+    if (strlen(id) > TUF_KEY_MAX_ID) {
+        return gh_fail(err, GH_TRUST_ROOT_MALFORMED, "a TUF key id has more than %d bytes",
+                       TUF_KEY_MAX_ID);
+    }
+    (void)snprintf(key.id, sizeof(key.id), "%s", id);
+    GH_TRY(key_check_id(object, &key, err));
     if (!key_read_material(object, &key, err)) {
         tuf_key_done(&key);
         return false;

@@ -18,7 +18,8 @@
 
 struct evp_pkey_st; /* OpenSSL */
 
-#define TUF_KEY_ID_DIGITS 64
+#define TUF_KEY_ID_DIGITS 64 /* of an id that is the key's hash */
+#define TUF_KEY_MAX_ID 128
 #define TUF_KEY_MIN_RSA_BITS 2048
 #define TUF_KEY_MAX_RSA_BITS 16384
 #define TUF_KEY_MAX_SIGNATURE_BYTES 2048
@@ -32,19 +33,21 @@ enum tuf_scheme {
 };
 
 struct tuf_key {
-    char id[TUF_KEY_ID_DIGITS + 1];
+    char id[TUF_KEY_MAX_ID + 1];
     enum tuf_scheme scheme;
     struct evp_pkey_st *pkey; /* owned; NULL when unusable */
     struct digest material;   /* SHA-256 of the SPKI: one key under two ids is one key */
+    bool is_id_wrong;         /* the id is not the key's hash: unusable */
 };
 
 /*
- * Read a key and check that its id is its hash (SHA-256 of the canonical key object with all its
- * members, known or not). A key of an unknown kind, or a damaged one, is read as unusable: a
- * repository may introduce kinds that we do not know without locking us out.
+ * Read a key and compare its id with its hash (SHA-256 of the canonical key object with all its
+ * members, known or not). A key with another id, of an unknown kind, or damaged, is read as
+ * unusable: it counts for nothing, but does not lock us out of a document that does not need it.
+ * (Roots 10 and 11 of the public Sigstore repository list one with an id of old.)
  *
  * Gives: *out: tuf_key_done() frees
- * Fails: TUF_KEYID_MISMATCH, TRUST_ROOT_MALFORMED, INTERNAL_ERROR
+ * Fails: TRUST_ROOT_MALFORMED (not even the form of a key), TUF_LIMIT_EXCEEDED, INTERNAL_ERROR
  */
 GH_CHECKED bool tuf_key_read(const char *id, const json_t *object, struct tuf_key *out,
                              struct gh_error *err);

@@ -554,6 +554,7 @@ bool tuf_metadata_verify(const struct tuf_metadata *delegator, const struct tuf_
     GH_OWN(bytes_buf_done) struct bytes_buf message = {0};
     struct digest counted[TUF_MAX_SIGNATURES];
     size_t count = 0;
+    bool is_id_wrong = false;
 
     GH_TRY(tuf_canonical_encode(document->body, &message, err));
     for (size_t i = 0; i < json_array_size(signatures); i++) {
@@ -563,6 +564,7 @@ bool tuf_metadata_verify(const struct tuf_metadata *delegator, const struct tuf_
             metadata_role_has(role, id) ? metadata_key(delegator, id) : NULL;
         bool is_new = key != NULL;
 
+        is_id_wrong = is_id_wrong || (key != NULL && key->is_id_wrong);
         /* one key under two ids is still one key */
         for (size_t j = 0; j < count && is_new; j++) {
             is_new = !digest_equal(&counted[j], &key->material);
@@ -573,7 +575,7 @@ bool tuf_metadata_verify(const struct tuf_metadata *delegator, const struct tuf_
         }
     }
     if (count < role->threshold) {
-        return gh_fail(err, GH_TUF_SIGNATURE_THRESHOLD,
+        return gh_fail(err, is_id_wrong ? GH_TUF_KEYID_MISMATCH : GH_TUF_SIGNATURE_THRESHOLD,
                        "%s metadata version %lld has %zu valid signatures of distinct keys of its "
                        "role, %zu are needed",
                        metadata_type_names[document->type], (long long)document->version, count,

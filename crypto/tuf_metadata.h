@@ -70,7 +70,7 @@ struct tuf_file {
  *
  * Gives: *out: new, tuf_metadata_free()
  * Fails: TRUST_ROOT_MALFORMED, TUF_MIX_MATCH (another type), TUF_SIGNATURE_THRESHOLD (a threshold
- *        below one, duplicate key ids), TUF_KEYID_MISMATCH, TUF_LIMIT_EXCEEDED, INTERNAL_ERROR
+ *        below one, duplicate key ids), TUF_LIMIT_EXCEEDED, INTERNAL_ERROR
  */
 GH_CHECKED bool tuf_metadata_read(enum tuf_type type, struct bytes in, struct tuf_metadata **out,
                                   struct gh_error *err);
@@ -87,7 +87,8 @@ const struct tuf_role *tuf_metadata_role(const struct tuf_metadata *delegator, c
  * Verify a document as ROLE of DELEGATOR: signatures of at least the threshold of distinct keys.
  * Signatures by keys that are not the role's, and those that do not verify, count for nothing.
  *
- * Fails: TUF_SIGNATURE_THRESHOLD (also: one key id signs twice), INTERNAL_ERROR
+ * Fails: TUF_SIGNATURE_THRESHOLD, TUF_KEYID_MISMATCH (the threshold is missed, and a signature
+ * names a key whose id is not its hash), INTERNAL_ERROR
  */
 GH_CHECKED bool tuf_metadata_verify(const struct tuf_metadata *delegator,
                                     const struct tuf_role *role,
