@@ -42,9 +42,11 @@ struct rekor_signed {
 };
 
 struct rekor_options {
-    bool is_promise_required; /* bundle v0.1 */
-    bool is_proof_required;   /* bundles from v0.2 */
-    size_t threshold;         /* distinct operators; at least 1 */
+    bool is_promise_required;    /* bundle v0.1 */
+    bool is_proof_required;      /* bundles from v0.2 */
+    size_t threshold;            /* distinct operators; at least 1 */
+    const int64_t *times_unix_s; /* proved by time stamps: the log key's window must hold them */
+    size_t time_count;
     const struct checkpoint_witness *witnesses;
     size_t witness_count;
     size_t witness_threshold; /* 0: off */

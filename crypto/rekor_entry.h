@@ -18,6 +18,7 @@ struct gh_error;
 #define REKOR_MAX_ENTRIES 32
 #define REKOR_MAX_BODY_BYTES (8u * 1024 * 1024)
 #define REKOR_MAX_HASHES 64
+#define REKOR_MAX_PROMISE_BYTES 1024
 #define REKOR_MAX_ANNOTATION_BYTES (12u * 1024 * 1024)
 
 struct rekor_entry {
@@ -30,6 +31,8 @@ struct rekor_entry {
     struct bytes_buf promise;  /* signature of the promise; empty: none */
     struct bytes_buf body;     /* canonicalizedBody; empty: none (Rekor v2 may leave it out) */
     bool has_proof;
+    bool has_proof_index; /* written out; proto-JSON leaves zeros out */
+    bool has_proof_size;
     int64_t proof_index;
     uint64_t proof_size;
     bool has_proof_root;
