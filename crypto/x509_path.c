@@ -309,7 +309,8 @@ static bool x509_link_holds(struct x509_search *search, const struct x509_cert *
     if (is_leaf && search->leaf_signer != NULL && x509_cert_equal(search->leaf_signer, issuer)) {
         return true;
     }
-    if (!is_leaf) { /* a leaf is new every time; what lies above it repeats */
+    /* A leaf is new every time; what lies above it repeats. */
+    if (!is_leaf || search->input->is_leaf_remembered) {
         struct bytes parts[] = {digest_bytes(x509_cert_fingerprint(cert)),
                                 digest_bytes(x509_cert_fingerprint(issuer))};
 
@@ -329,7 +330,8 @@ static bool x509_link_holds(struct x509_search *search, const struct x509_cert *
     }
     if (is_leaf) {
         search->leaf_signer = issuer;
-    } else {
+    }
+    if (name.alg != DIGEST_NONE) {
         memo_add(search->input->memo, &name);
     }
     return true;

@@ -59,7 +59,8 @@ struct x509_path_input {
     const int64_t *times_unix_s; /* every certificate must be valid at each of them; at least one */
     size_t time_count;
     enum x509_use use;
-    struct memo *memo; /* may be NULL */
+    struct memo *memo;       /* may be NULL */
+    bool is_leaf_remembered; /* leaves that repeat (time-stamp signers): the memo holds them too */
 };
 
 /* Leaf first, anchor last. Borrowed from leaf, hints and authority. */
