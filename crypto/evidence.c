@@ -31,6 +31,7 @@ const char *evidence_step_label(enum evidence_step step)
 void evidence_proof_done(struct evidence_proof *proof)
 {
     bytes_buf_done(&proof->payload);
+    bytes_buf_done(&proof->leaf);
     memset(proof, 0, sizeof(*proof));
 }
 

@@ -102,7 +102,7 @@ struct evidence_log_entry {
 #define EVIDENCE_MAX_LOGGED 4
 #define EVIDENCE_UNTIL_FOREVER INT64_MAX
 
-/* What one good candidate proves. Owns `payload`; free with evidence_proof_done(). */
+/* What one good candidate proves. Owns `payload` and `leaf`; free with evidence_proof_done(). */
 struct evidence_proof {
     struct digest authority; /* who signed: key fingerprint, or SHA-256 of certificate issuer and
                                 identity; two proofs of one authority count once in at_least */
@@ -115,6 +115,7 @@ struct evidence_proof {
     struct evidence_log_entry logs[EVIDENCE_MAX_LOG_ENTRIES];
     size_t log_count;
     struct bytes_buf payload; /* attestations: the signed in-toto Statement, as received */
+    struct bytes_buf leaf;    /* keyless: DER of the signing certificate */
     struct gh_error logged[EVIDENCE_MAX_LOGGED]; /* checks that failed but that the signer only
                                                     logs (notation levels below strict) */
     size_t logged_count;

@@ -51,10 +51,12 @@ struct require {
 /* Which evidence a requirement can use at all, so that discovery fetches nothing else. */
 bool require_uses(const struct require *require, enum evidence_kind kind);
 
-/* An answer about another subject that a requirement asked for (base images). */
+/* Another subject that a requirement asks about (base images), and the answer: the verdict of a
+ * signature requirement with the same signer. */
 struct require_other {
     struct digest digest;
-    const char *name;
+    char
+        *name; /* upstream/repository; where require_verify() asks: new, caller frees with free() */
     const struct verdict *verdict;
 };
 
