@@ -125,7 +125,7 @@ static void upstream_free(struct upstream *upstream)
     upstream_auth_done(&upstream->auth);
     upstream_auth_wipe(upstream->basic);
     free(upstream->base);
-    (void)pthread_mutex_destroy(&upstream->lock);
+    lock_done(&upstream->lock);
     free(upstream);
 }
 GH_DEFINE_FREEP(upstream, struct upstream)
@@ -138,7 +138,7 @@ bool upstream_new(const struct upstream_config *config, struct upstream **out, s
     if (upstream == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for an upstream");
     }
-    (void)pthread_mutex_init(&upstream->lock, NULL);
+    lock_init(&upstream->lock, GH_RANK_UPSTREAM);
     atomic_init(&upstream->references, 1);
     GH_TRY(upstream_config_copy(config, &upstream->config, err));
     GH_TRY(upstream_redirect_origin(config->url, &upstream->origin, err));
@@ -190,9 +190,9 @@ bool upstream_is_available(struct upstream *upstream)
 {
     bool is_open;
 
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     is_open = upstream_limit_is_open(&upstream->limit, upstream_now_ms());
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     return !is_open;
 }
 
@@ -207,12 +207,12 @@ bool upstream_watch(struct upstream *upstream, struct upstream_client *client)
 {
     size_t i = 0;
 
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     while (i < upstream->watcher_count && upstream->watchers[i].client != client) {
         i++;
     }
     if (i == UPSTREAM_MAX_WATCHERS) {
-        (void)pthread_mutex_unlock(&upstream->lock);
+        lock_release(&upstream->lock);
         return false;
     }
     if (i == upstream->watcher_count) {
@@ -220,20 +220,20 @@ bool upstream_watch(struct upstream *upstream, struct upstream_client *client)
         upstream->watcher_count++;
     }
     upstream->watchers[i].requests++;
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     return true;
 }
 
 void upstream_unwatch(struct upstream *upstream, struct upstream_client *client)
 {
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     for (size_t i = 0; i < upstream->watcher_count; i++) {
         if (upstream->watchers[i].client == client && --upstream->watchers[i].requests == 0) {
             upstream->watchers[i] = upstream->watchers[--upstream->watcher_count];
             break;
         }
     }
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
 }
 
 void upstream_result_done(struct upstream_result *result)

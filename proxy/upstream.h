@@ -86,6 +86,7 @@ bool upstream_is_available(struct upstream *upstream);
 GH_CHECKED bool upstream_client_new(struct event_base *base, struct upstream_client **out,
                                     struct gh_error *err);
 void upstream_client_free(struct upstream_client *client);
+struct event_base *upstream_client_base(const struct upstream_client *client);
 
 enum upstream_method { UPSTREAM_GET = 0, UPSTREAM_HEAD, UPSTREAM_POST };
 

@@ -226,6 +226,11 @@ bool upstream_client_new(struct event_base *base, struct upstream_client **out,
     return true;
 }
 
+struct event_base *upstream_client_base(const struct upstream_client *client)
+{
+    return client->base;
+}
+
 void upstream_client_free(struct upstream_client *client)
 {
     struct upstream_request *request;

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "gatehouse.h"
+#include "metrics/lock.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_auth.h"
 #include "proxy/upstream_limit.h"
@@ -41,7 +42,7 @@ struct upstream {
     struct upstream_origin origin;
     char *basic; /* "Basic …", NULL for anonymous */
 
-    pthread_mutex_t lock;
+    struct lock lock;
     struct upstream_limit limit;
     struct upstream_auth auth;
     struct upstream_watcher watchers[UPSTREAM_MAX_WATCHERS]; /* clients with requests */

@@ -143,13 +143,13 @@ static void request_list_waiting(struct upstream_request *request, bool is_waiti
         return;
     }
     request->is_listed_waiting = is_waiting;
-    (void)pthread_mutex_lock(&request->upstream->lock);
+    lock_acquire(&request->upstream->lock);
     if (is_waiting) {
         request->upstream->waiting++;
     } else {
         request->upstream->waiting--;
     }
-    (void)pthread_mutex_unlock(&request->upstream->lock);
+    lock_release(&request->upstream->lock);
     if (is_waiting) {
         TAILQ_INSERT_TAIL(&request->client->waiting, request, waiting_link);
     } else {
@@ -165,11 +165,11 @@ static void request_leave(struct upstream_request *request, enum upstream_limit_
         return;
     }
     request->has_slot = false;
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     upstream_limit_leave(&upstream->limit, result, upstream_now_ms(),
                          upstream_client_random(request->client) & 255);
     upstream_wake_waiting(upstream);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
 }
 
 void upstream_request_free(struct upstream_request *request)
@@ -300,9 +300,9 @@ static bool request_enter(struct upstream_request *request, int64_t now)
     if (request->is_token) {
         return true; /* a slot may be held by one that waits for this very token */
     }
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     answer = upstream_limit_enter(&upstream->limit, now, &wait_ms, &error);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     switch (answer) {
     case UPSTREAM_LIMIT_GO:
         request->has_slot = true;
@@ -454,9 +454,9 @@ static void request_hold(struct upstream_request *request, unsigned retry_after_
     if (retry_after_s == 0 || request->hops > 0 || request->is_token) {
         return;
     }
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     upstream_limit_hold(&upstream->limit, upstream_now_ms() + GH_MIN(retry_after_s, 60u) * 1000);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
 }
 
 static void request_status(struct upstream_request *request)

@@ -22,14 +22,14 @@ static void token_on_answer(void *ctx, struct upstream_result *result)
     if (!is_read && result->outcome != UPSTREAM_OK) {
         gh_error_at(&error, "token service of %s", upstream->config.name);
     }
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     if (is_read) {
         upstream_auth_put(&upstream->auth, fetch->token_serial, token, now + life_s * 1000);
     } else {
         upstream_auth_fail(&upstream->auth, fetch->token_serial, &error, now);
     }
     upstream_wake_waiting(upstream);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     fetch->token_serial = 0;
     if (result->body.data != NULL) {
         explicit_bzero(result->body.data, result->body.len);
@@ -43,10 +43,10 @@ void upstream_token_abandon(struct upstream_request *request)
     if (!request->is_token || request->token_serial == 0) {
         return;
     }
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     upstream_auth_abandon(&upstream->auth, request->token_serial);
     upstream_wake_waiting(upstream);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     request->token_serial = 0;
 }
 
@@ -101,10 +101,10 @@ static enum upstream_token_answer token_refuse(struct upstream_request *request,
 {
     struct upstream *upstream = request->upstream;
 
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     upstream_auth_fail(&upstream->auth, serial, err, upstream_now_ms());
     upstream_wake_waiting(upstream);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     return UPSTREAM_TOKEN_REFUSED;
 }
 
@@ -118,11 +118,11 @@ static enum upstream_token_answer token_prepare_bearer(struct upstream_request *
     char *token = NULL;
     bool is_made;
 
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     challenge = upstream->auth.challenge;
     answer = upstream_auth_get(&upstream->auth, request->scope != NULL ? request->scope : "",
                                upstream_now_ms(), &token, &serial, err);
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     switch (answer) {
     case UPSTREAM_AUTH_WAIT:
         return UPSTREAM_TOKEN_WAIT;
@@ -161,9 +161,9 @@ enum upstream_token_answer upstream_token_prepare(struct upstream_request *reque
     if (upstream->config.is_any_host) {
         return UPSTREAM_TOKEN_GO;
     }
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     scheme = upstream->auth.challenge.scheme;
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     switch (scheme) {
     case UPSTREAM_AUTH_NONE:
     case UPSTREAM_AUTH_OTHER:
@@ -203,9 +203,9 @@ static bool token_learn(struct upstream_request *request, struct gh_error *err)
         return gh_fail(err, GH_UPSTREAM_DENIED, "%s wants a password, and none is configured",
                        upstream->config.name);
     }
-    (void)pthread_mutex_lock(&upstream->lock);
+    lock_acquire(&upstream->lock);
     upstream->auth.challenge = *chosen;
-    (void)pthread_mutex_unlock(&upstream->lock);
+    lock_release(&upstream->lock);
     return true;
 }
 
@@ -216,9 +216,9 @@ bool upstream_token_on_refused(struct upstream_request *request, struct gh_error
     bool had_any = request->authorization != NULL;
 
     if (had_cached) {
-        (void)pthread_mutex_lock(&upstream->lock);
+        lock_acquire(&upstream->lock);
         upstream_auth_drop(&upstream->auth, request->auth_serial);
-        (void)pthread_mutex_unlock(&upstream->lock);
+        lock_release(&upstream->lock);
     }
     /* Once without credentials and once with a token that may have been withdrawn; what is refused
      * after that stays refused. */
