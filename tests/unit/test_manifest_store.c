@@ -10,44 +10,7 @@
 
 #include "cache/store.h"
 #include "metrics/error.h"
-#include "tests/support/scratch.h"
-
-#define NOW 1700000000
-
-struct fixture {
-    struct scratch scratch;
-    struct store *store;
-};
-
-static int fixture_setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    struct store_config config = {.path = f->scratch.path, .map_bytes = 64u * 1024 * 1024};
-    struct gh_error err = {0};
-
-    assert_true(scratch_make(&f->scratch));
-    assert_true(store_open(&config, &f->store, &err));
-    *state = f;
-    return 0;
-}
-
-static int fixture_teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    store_close(f->store);
-    scratch_remove(&f->scratch);
-    free(f);
-    return 0;
-}
-
-static struct digest digest_of(struct bytes content)
-{
-    struct digest digest;
-
-    assert_true(digest_compute(DIGEST_SHA256, content, &digest, NULL));
-    return digest;
-}
+#include "tests/support/store_fixture.h"
 
 static void manifest_store_put_seen_at_once_and_after_commit(void **state)
 {
@@ -138,7 +101,6 @@ static void manifest_store_remove_known_gone(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         CASE(manifest_store_put_seen_at_once_and_after_commit),
         CASE(manifest_store_put_wrong_digest_refused),
