@@ -16,78 +16,8 @@ enum conn_answer {
     CONN_OVER,  /* close */
 };
 
-static const char conn_continue_line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
-#define CONN_CONTINUE_BYTES (sizeof(conn_continue_line) - 1)
 #define CONN_LARGE_BUFFER_BYTES (HTTP1_MAX_HEAD_BYTES + CONN_BUFFER_BYTES)
 #define CONN_AHEAD_BYTES 1024 /* room kept behind a head for chunked bodies and pipelining */
-
-static struct exchange *conn_exchange(struct conn *conn)
-{
-    return &conn->block->exchange;
-}
-
-/* ---- the set's small services ---- */
-
-uint64_t conn_clock_us(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-struct bytes conn_date_line(struct conn_set *set)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-    if (ts.tv_sec != set->date_unix_s) {
-        set->date_unix_s = ts.tv_sec;
-        memcpy(set->date_line, "Date: ", 6);
-        semantics_date(ts.tv_sec, set->date_line + 6);
-        memcpy(set->date_line + 6 + SEMANTICS_DATE_BYTES, "\r\n", 2);
-    }
-    return bytes_make(set->date_line, 6 + SEMANTICS_DATE_BYTES + 2);
-}
-
-static void conn_set_kick(struct conn_set *set)
-{
-    static const struct timeval at_once = {0, 0};
-
-    /* A timer of zero fires in the next round of the loop, behind new socket events; an event made
-     * active by hand would run in this one and starve them. */
-    if (!set->is_ready_pending) {
-        set->is_ready_pending = evtimer_add(set->ready_event, &at_once) == 0;
-    }
-}
-
-static void conn_schedule(struct conn *conn)
-{
-    if (!conn->is_scheduled && conn->state != CONN_CLOSED) {
-        conn->is_scheduled = true;
-        conn->set->ready_count++;
-        TAILQ_INSERT_TAIL(&conn->set->ready, conn, ready);
-        conn_set_kick(conn->set);
-    }
-}
-
-static void conn_unschedule(struct conn *conn)
-{
-    if (conn->is_scheduled) {
-        conn->is_scheduled = false;
-        conn->set->ready_count--;
-        TAILQ_REMOVE(&conn->set->ready, conn, ready);
-    }
-}
-
-void conn_touch(struct conn *conn)
-{
-    conn->is_touched = true;
-    if (!conn->is_stepping) {
-        conn_schedule(conn);
-    }
-}
 
 /* ---- buffers ---- */
 
@@ -177,9 +107,7 @@ static void conn_compact(struct conn *conn)
 
 /* ---- reading ---- */
 
-/* Read behind what the buffer holds. Gives what the transport does; TRANSPORT_WANT_READ when full.
- */
-static ssize_t conn_read_in(struct conn *conn)
+ssize_t conn_read_in(struct conn *conn)
 {
     ssize_t got;
 
@@ -312,186 +240,6 @@ static enum conn_answer conn_do_head(struct conn *conn)
         }
         return conn_wait_for(conn, got);
     }
-}
-
-/* ---- the request's body ---- */
-
-/* What one side of an exchange says after it has done what it could. */
-enum conn_pump {
-    CONN_PUMP_DONE,
-    CONN_PUMP_WAIT, /* wants_read or wants_write is set, or the handler must act */
-    CONN_PUMP_YIELD,
-    CONN_PUMP_LEFT,   /* the client is gone */
-    CONN_PUMP_FAILED, /* ours failed */
-};
-
-/* False: the body is refused, and the exchange now holds the server's answer (or fails). */
-static bool conn_deliver(struct conn *conn, struct bytes piece)
-{
-    struct exchange *x = conn_exchange(conn);
-
-    if (x->has_begun) {
-        return true; /* answered already: nobody wants it */
-    }
-    if (x->body_received > x->body_limit || piece.len > x->body_limit - x->body_received) {
-        exchange_refuse(x, 413, "the request body is larger than the limit");
-        return false;
-    }
-    x->body_received += piece.len;
-    if (conn->role->handler->on_body != NULL && piece.len > 0) {
-        conn->role->handler->on_body(x, piece);
-    }
-    return true;
-}
-
-static void conn_end_body(struct conn *conn)
-{
-    struct exchange *x = conn_exchange(conn);
-
-    x->is_body_done = true;
-    if (conn->role->handler->on_body_end != NULL && !x->has_begun) {
-        conn->role->handler->on_body_end(x);
-    }
-}
-
-/* One read of a body with Content-Length. Above zero: progress was made. */
-static ssize_t conn_read_length(struct conn *conn)
-{
-    struct exchange *x = conn_exchange(conn);
-    struct conn_set *set = conn->set;
-    size_t held = conn->in_len - conn->in_at;
-    struct bytes piece;
-
-    if (held > 0) {
-        piece = bytes_make(conn->in + conn->in_at, GH_MIN((uint64_t)held, x->body_left));
-        conn->in_at += (uint32_t)piece.len;
-    } else {
-        size_t want = (size_t)GH_MIN((uint64_t)sizeof(set->scratch), x->body_left);
-        ssize_t got = conn->transport.ops->read(&conn->transport, set->scratch, want);
-
-        if (got <= 0) {
-            return got;
-        }
-        conn->moved += (uint64_t)got;
-        piece = bytes_make(set->scratch, (size_t)got);
-    }
-    x->body_left -= piece.len;
-    if (conn_deliver(conn, piece) && x->body_left == 0) {
-        conn_end_body(conn);
-    }
-    return (ssize_t)piece.len;
-}
-
-/* Decode what the buffer holds of a chunked body. */
-static void conn_decode_chunks(struct conn *conn)
-{
-    struct exchange *x = conn_exchange(conn);
-
-    while (conn->in_at < conn->in_len && !x->is_body_done && !x->is_failed && !x->drops_body) {
-        size_t consumed;
-        struct bytes piece;
-        enum http1_result result = http1_chunked_next(
-            &x->chunked, conn->in + conn->in_at, conn->in_len - conn->in_at, &consumed, &piece);
-
-        conn->in_at += (uint32_t)consumed;
-        switch (result) {
-        case HTTP1_BAD:
-            if (x->has_begun) {
-                x->is_failed = true; /* one request never gets two answers */
-            } else {
-                exchange_refuse(x, 400, x->chunked.why);
-            }
-            return;
-        case HTTP1_DATA:
-            if (!conn_deliver(conn, piece)) {
-                return;
-            }
-            break;
-        case HTTP1_DONE:
-            conn_end_body(conn);
-            return;
-        case HTTP1_MORE:
-            break;
-        }
-    }
-}
-
-static ssize_t conn_read_chunked(struct conn *conn)
-{
-    struct exchange *x = conn_exchange(conn);
-    size_t held = conn->in_len - conn->in_at;
-
-    if (held == 0) {
-        ssize_t got;
-
-        /* Behind the head, whose views are out; what follows the body stays for the next head. */
-        conn->in_len = x->head.len;
-        conn->in_at = x->head.len;
-        got = conn_read_in(conn);
-        if (got <= 0) {
-            return got;
-        }
-        held = (size_t)got;
-    }
-    conn_decode_chunks(conn);
-    return (ssize_t)held;
-}
-
-static enum conn_pump conn_send_continue(struct conn *conn)
-{
-    struct exchange *x = conn_exchange(conn);
-
-    if (x->wants_continue && !x->has_begun && !x->is_body_paused) {
-        x->wants_continue = false;
-        /* Not to a client that has begun to send already: it did not wait (RFC 9110, 10.1.1). */
-        x->continue_left = conn->in_len > conn->in_at ? 0 : (uint8_t)CONN_CONTINUE_BYTES;
-    }
-    while (x->continue_left > 0) {
-        const char *rest = conn_continue_line + CONN_CONTINUE_BYTES - x->continue_left;
-        struct iovec iov = {(void *)(uintptr_t)rest, x->continue_left};
-        ssize_t sent = conn->transport.ops->writev(&conn->transport, &iov, 1, false);
-
-        if (sent == TRANSPORT_WANT_READ || sent == TRANSPORT_WANT_WRITE) {
-            conn->wants_read |= sent == TRANSPORT_WANT_READ;
-            conn->wants_write |= sent == TRANSPORT_WANT_WRITE;
-            return CONN_PUMP_WAIT;
-        }
-        if (sent <= 0) {
-            return CONN_PUMP_LEFT;
-        }
-        x->continue_left = (uint8_t)(x->continue_left - sent);
-    }
-    return CONN_PUMP_DONE;
-}
-
-static enum conn_pump conn_pump_body(struct conn *conn)
-{
-    struct exchange *x = conn_exchange(conn);
-    size_t budget = CONN_TURN_BYTES;
-
-    if (x->is_body_done) {
-        return CONN_PUMP_DONE;
-    }
-    if (x->drops_body) {
-        return CONN_PUMP_WAIT;
-    }
-    while (!x->is_body_done && !x->is_body_paused && !x->is_failed && !x->drops_body) {
-        ssize_t got = x->head.is_chunked ? conn_read_chunked(conn) : conn_read_length(conn);
-
-        if (got == TRANSPORT_WANT_READ || got == TRANSPORT_WANT_WRITE) {
-            conn->wants_read |= got == TRANSPORT_WANT_READ;
-            conn->wants_write |= got == TRANSPORT_WANT_WRITE;
-            return CONN_PUMP_WAIT;
-        }
-        if (got <= 0) {
-            return CONN_PUMP_LEFT;
-        }
-        budget -= GH_MIN(budget, (size_t)got);
-        if (budget == 0 && !x->is_body_done) {
-            return CONN_PUMP_YIELD;
-        }
-    }
-    return x->is_body_done ? CONN_PUMP_DONE : CONN_PUMP_WAIT;
 }
 
 /* ---- the answer ---- */
@@ -642,13 +390,13 @@ static void conn_announce(struct conn *conn)
 static enum conn_answer conn_pump(struct conn *conn)
 {
     struct exchange *x = conn_exchange(conn);
-    enum conn_pump body = conn_send_continue(conn);
+    enum conn_pump body = conn_body_continue(conn);
     enum conn_pump answer;
 
     if (body != CONN_PUMP_DONE) {
         return body == CONN_PUMP_WAIT ? CONN_WAIT : conn_give_up(conn, EXCHANGE_LEFT);
     }
-    body = conn_pump_body(conn);
+    body = conn_body_pump(conn);
     if (x->is_failed) {
         return conn_give_up(conn, EXCHANGE_FAILED);
     }
@@ -723,8 +471,7 @@ static conn_step_function *const conn_steps[] = {
     [CONN_LINGER] = conn_do_linger,
 };
 
-/* Only marks and unlinks; the next turn frees. */
-static void conn_close(struct conn *conn)
+void conn_close(struct conn *conn)
 {
     struct conn_set *set = conn->set;
 
@@ -797,7 +544,7 @@ static void conn_arm(struct conn *conn)
     }
 }
 
-static void conn_step(struct conn *conn)
+void conn_step(struct conn *conn)
 {
     enum conn_answer answer = CONN_AGAIN;
     unsigned requests = 0;
@@ -836,151 +583,6 @@ static void conn_on_event(evutil_socket_t fd, short what, void *arg)
     }
     conn->is_readable |= (what & EV_READ) != 0;
     conn_step(conn);
-}
-
-static void conn_on_expired(struct wheel_entry *entry, void *arg)
-{
-    struct conn *conn = (struct conn *)((char *)entry - offsetof(struct conn, deadline));
-
-    conn->is_expired = true;
-    conn_step(conn);
-}
-
-/* ---- the set ---- */
-
-void conn_limits_default(struct conn_limits *limits)
-{
-    *limits = (struct conn_limits){
-        .header_timeout_ms = 10000,
-        .idle_timeout_ms = 60000,
-        .progress_window_ms = 15000,
-        .progress_bytes = 4096,
-        .half_close_ms = 5000,
-        .linger_ms = 2000,
-        .body_limit_bytes = 4u * 1024 * 1024,
-    };
-}
-
-static void conn_set_bury(struct conn_set *set)
-{
-    struct conn *conn;
-
-    while ((conn = TAILQ_FIRST(&set->dead)) != NULL) {
-        TAILQ_REMOVE(&set->dead, conn, all);
-        free(conn);
-    }
-}
-
-static void conn_set_on_ready(evutil_socket_t fd, short what, void *arg)
-{
-    struct conn_set *set = arg;
-
-    set->is_ready_pending = false;
-    conn_set_bury(set);
-    /* Only those that are ready now: who yields again comes in the next round. */
-    for (unsigned count = set->ready_count; count > 0; count--) {
-        struct conn *conn = TAILQ_FIRST(&set->ready);
-
-        if (conn == NULL) {
-            break;
-        }
-        conn_unschedule(conn);
-        conn_step(conn);
-    }
-    if (!TAILQ_EMPTY(&set->ready)) {
-        conn_set_kick(set);
-    }
-}
-
-static void conn_set_on_tick(evutil_socket_t fd, short what, void *arg)
-{
-    struct conn_set *set = arg;
-
-    wheel_run(&set->wheel, worker_clock_ms(), conn_on_expired, set);
-}
-
-static void conn_set_drain(void *self)
-{
-    struct conn_set *set = self;
-    struct conn *conn;
-    struct conn *next;
-
-    set->is_draining = true;
-    for (conn = TAILQ_FIRST(&set->all); conn != NULL; conn = next) {
-        next = TAILQ_NEXT(conn, all);
-        if (conn->state == CONN_IDLE || (conn->state == CONN_HEAD && conn->in_len == 0)) {
-            conn_close(conn);
-        }
-    }
-}
-
-static void conn_set_stop(void *self)
-{
-    struct conn_set *set = self;
-    struct conn *conn;
-
-    while ((conn = TAILQ_FIRST(&set->all)) != NULL) {
-        conn_close(conn);
-    }
-    conn_set_bury(set);
-    while (set->spare != NULL) {
-        struct conn_block *block = set->spare;
-
-        set->spare = block->next;
-        free(block);
-    }
-    if (set->ready_event != NULL) {
-        event_free(set->ready_event);
-    }
-    if (set->tick_event != NULL) {
-        event_free(set->tick_event);
-    }
-    free(set);
-}
-
-static unsigned conn_set_tick_ms(const struct conn_limits *limits)
-{
-    unsigned shortest = GH_MIN(limits->header_timeout_ms, limits->idle_timeout_ms);
-
-    shortest = GH_MIN(shortest, limits->progress_window_ms);
-    shortest = GH_MIN(shortest, limits->linger_ms);
-    shortest = GH_MIN(shortest, limits->half_close_ms);
-    return GH_MAX(5u, GH_MIN(shortest / 4, 250u));
-}
-
-bool conn_set_new(struct worker *worker, const struct conn_limits *limits, struct gh_error *err)
-{
-    struct conn_set *set = calloc(1, sizeof(*set));
-    struct worker_member member = {
-        .self = set, .on_drain = conn_set_drain, .on_stop = conn_set_stop};
-    unsigned tick_ms = conn_set_tick_ms(limits);
-    struct timeval tick = {tick_ms / 1000, (suseconds_t)(tick_ms % 1000) * 1000};
-
-    if (set == NULL) {
-        return gh_fail(err, GH_INTERNAL_ERROR, "no memory for connections");
-    }
-    set->worker = worker;
-    set->limits = *limits;
-    TAILQ_INIT(&set->all);
-    TAILQ_INIT(&set->ready);
-    TAILQ_INIT(&set->dead);
-    wheel_init(&set->wheel, tick_ms, worker_clock_ms());
-    set->ready_event = evtimer_new(worker_base(worker), conn_set_on_ready, set);
-    set->tick_event = event_new(worker_base(worker), -1, EV_PERSIST, conn_set_on_tick, set);
-    if (set->ready_event == NULL || set->tick_event == NULL ||
-        event_add(set->tick_event, &tick) != 0) {
-        conn_set_stop(set);
-        return gh_fail(err, GH_INTERNAL_ERROR, "no timers for connections");
-    }
-    worker_attach(worker, WORKER_SLOT_CONN, &member);
-    return true;
-}
-
-void conn_set_counts(const struct worker *worker, struct conn_counts *out)
-{
-    const struct conn_set *set = worker_member(worker, WORKER_SLOT_CONN);
-
-    *out = set->counts;
 }
 
 /* ---- arrival ---- */

@@ -1,4 +1,4 @@
-/* What conn.c and exchange.c share; nobody else includes it. */
+/* What conn.c, conn_body.c, conn_set.c and exchange.c share; nobody else includes it. */
 #ifndef PROXY_CONN_STATE_H
 #define PROXY_CONN_STATE_H
 
@@ -120,6 +120,37 @@ void conn_touch(struct conn *conn);
 uint64_t conn_clock_us(void);
 /* "Date: ...\r\n", made anew once a second. */
 struct bytes conn_date_line(struct conn_set *set);
+
+/* What one side of an exchange says after it has done what it could. */
+enum conn_pump {
+    CONN_PUMP_DONE,
+    CONN_PUMP_WAIT, /* wants_read or wants_write is set, or the handler must act */
+    CONN_PUMP_YIELD,
+    CONN_PUMP_LEFT,   /* the client is gone */
+    CONN_PUMP_FAILED, /* ours failed */
+};
+
+/* conn_body.c: read and deliver the request's body as far as it goes now. */
+enum conn_pump conn_body_pump(struct conn *conn);
+/* conn_body.c: send 100 (Continue) where it is due. */
+enum conn_pump conn_body_continue(struct conn *conn);
+/* Read behind what the buffer holds. Gives what the transport does; TRANSPORT_WANT_READ when full.
+ */
+ssize_t conn_read_in(struct conn *conn);
+
+/* conn_set.c: what a set does for its connections. */
+void conn_set_kick(struct conn_set *set);
+void conn_schedule(struct conn *conn);
+void conn_unschedule(struct conn *conn);
+/* conn.c: run the machine until it waits. */
+void conn_step(struct conn *conn);
+/* Marks and unlinks; the next turn frees. */
+void conn_close(struct conn *conn);
+
+static inline struct exchange *conn_exchange(struct conn *conn)
+{
+    return &conn->block->exchange;
+}
 
 /* The server answers in the handler's place. Whatever had been queued is dropped. */
 void exchange_refuse(struct exchange *x, unsigned status, const char *why);

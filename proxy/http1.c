@@ -158,13 +158,15 @@ static enum http1_result http1_read_absolute(struct http1_head *head, size_t at,
     size_t scheme = 0;
     size_t host_end;
 
-    if (len > 7 && strncasecmp(target, "http://", 7) == 0) {
-        scheme = 7;
-    } else if (len > 8 && strncasecmp(target, "https://", 8) == 0) {
-        scheme = 8;
-    } else {
+    if (len > 7 && strncasecmp(target, "http:", 5) == 0) {
+        scheme = 5;
+    } else if (len > 8 && strncasecmp(target, "https:", 6) == 0) {
+        scheme = 6;
+    }
+    if (scheme == 0 || target[scheme] != '/' || target[scheme + 1] != '/') {
         return http1_refuse(head, 400, "the request target has no form this method may use");
     }
+    scheme += 2;
     host_end = at + scheme;
     while (host_end < end && head->base[host_end] != '/' && head->base[host_end] != '?') {
         host_end++;

@@ -1,9 +1,10 @@
 #include "proxy/quota.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "metrics/lock.h"
 
 #define QUOTA_BUCKETS 4096
 
@@ -14,7 +15,7 @@ struct quota_row {
 };
 
 struct quota {
-    pthread_mutex_t lock; /* GH_RANK_LIMIT; guards everything below */
+    struct lock lock; /* GH_RANK_LIMIT; guards everything below */
     unsigned total;
     unsigned per_address;
     unsigned count;
@@ -26,11 +27,11 @@ bool quota_new(unsigned total, unsigned per_address, struct quota **out, struct 
 {
     struct quota *quota = calloc(1, sizeof(*quota));
 
-    if (quota == NULL || getrandom(&quota->seed, sizeof(quota->seed), 0) != sizeof(quota->seed) ||
-        pthread_mutex_init(&quota->lock, NULL) != 0) {
+    if (quota == NULL || getrandom(&quota->seed, sizeof(quota->seed), 0) != sizeof(quota->seed)) {
         free(quota);
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for connection limits");
     }
+    lock_init(&quota->lock, GH_RANK_LIMIT);
     quota->total = total;
     quota->per_address = per_address;
     *out = quota;
@@ -50,16 +51,16 @@ void quota_free(struct quota *quota)
             free(row);
         }
     }
-    (void)pthread_mutex_destroy(&quota->lock);
+    lock_done(&quota->lock);
     free(quota);
 }
 
 void quota_set(struct quota *quota, unsigned total, unsigned per_address)
 {
-    (void)pthread_mutex_lock(&quota->lock);
+    lock_acquire(&quota->lock);
     quota->total = total;
     quota->per_address = per_address;
-    (void)pthread_mutex_unlock(&quota->lock);
+    lock_release(&quota->lock);
 }
 
 static struct in6_addr quota_key(const struct in6_addr *peer)
@@ -120,9 +121,9 @@ enum quota_answer quota_enter(struct quota *quota, const struct in6_addr *peer)
     struct in6_addr key = quota_key(peer);
     enum quota_answer answer;
 
-    (void)pthread_mutex_lock(&quota->lock);
+    lock_acquire(&quota->lock);
     answer = quota_enter_locked(quota, &key);
-    (void)pthread_mutex_unlock(&quota->lock);
+    lock_release(&quota->lock);
     return answer;
 }
 
@@ -131,7 +132,7 @@ void quota_leave(struct quota *quota, const struct in6_addr *peer)
     struct in6_addr key = quota_key(peer);
     struct quota_row **slot;
 
-    (void)pthread_mutex_lock(&quota->lock);
+    lock_acquire(&quota->lock);
     slot = quota_find(quota, &key);
     if (*slot != NULL) {
         struct quota_row *row = *slot;
@@ -142,16 +143,16 @@ void quota_leave(struct quota *quota, const struct in6_addr *peer)
             free(row);
         }
     }
-    (void)pthread_mutex_unlock(&quota->lock);
+    lock_release(&quota->lock);
 }
 
 unsigned quota_count(struct quota *quota)
 {
     unsigned count;
 
-    (void)pthread_mutex_lock(&quota->lock);
+    lock_acquire(&quota->lock);
     count = quota->count;
-    (void)pthread_mutex_unlock(&quota->lock);
+    lock_release(&quota->lock);
     return count;
 }
 
@@ -159,8 +160,8 @@ bool quota_is_full(struct quota *quota)
 {
     bool is_full;
 
-    (void)pthread_mutex_lock(&quota->lock);
+    lock_acquire(&quota->lock);
     is_full = quota->count >= quota->total;
-    (void)pthread_mutex_unlock(&quota->lock);
+    lock_release(&quota->lock);
     return is_full;
 }

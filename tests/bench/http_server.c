@@ -27,8 +27,7 @@ static void bench_on_request(struct exchange *x)
     struct stat st;
     int fd = -1;
 
-    if (bench->file != NULL &&
-        bytes_equal_cstr(http1_head_path(exchange_head(x)), "/file")) {
+    if (bench->file != NULL && bytes_equal_cstr(http1_head_path(exchange_head(x)), "/file")) {
         fd = open(bench->file, O_RDONLY | O_CLOEXEC);
     }
     if (fd >= 0 && fstat(fd, &st) == 0) {
@@ -38,9 +37,8 @@ static void bench_on_request(struct exchange *x)
         return;
     }
     exchange_header(x, "Content-Type", "application/vnd.oci.image.manifest.v1+json");
-    exchange_header(
-        x, "Docker-Content-Digest",
-        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    exchange_header(x, "Docker-Content-Digest",
+                    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     exchange_begin(x, 200, sizeof(bench->content));
     (void)exchange_put(x, bench->content, sizeof(bench->content), NULL, NULL);
     exchange_end(x);
