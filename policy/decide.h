@@ -116,7 +116,7 @@ struct decision {
     const struct policy *policy; /* whose reason is shown; NULL when none failed or covers */
     char id[DECIDE_ID_BYTES + 1];
     const char *fingerprint; /* of the snapshot */
-    char *message;           /* one line with everything a person needs; "" when allowed */
+    char *message;           /* one line with everything a person needs; NULL when allowed */
 
     struct decide_failure *failures; /* by policy name; of observing modes too */
     size_t failure_count;

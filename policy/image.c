@@ -263,6 +263,11 @@ static bool image_pattern_check(struct bytes text, size_t *components, struct gh
         globstars += bytes_equal_cstr(part, "**") ? 1 : 0;
         ++*components;
     }
+    if (bytes_equal_cstr(text, "*")) {
+        return gh_fail(err, GH_NAME_UNKNOWN,
+                       "`*` is one component, and a name has two or more; for everything write "
+                       "`**`");
+    }
     if (*components == 1 && !bytes_equal_cstr(text, "**")) {
         return gh_fail(err, GH_NAME_UNKNOWN,
                        "a pattern names a registry and a repository; for all of a registry write "

@@ -79,6 +79,11 @@ bool exception_in_force(const struct exception *exception, int64_t now_unix_s);
 /* Whole days until it expires, rounded up; 0 when it has expired. */
 int64_t exception_days_left(const struct exception *exception, int64_t now_unix_s);
 
+/* Whether it is an exception from POLICY, and whether it waives the requirement of that label
+ * ("signature:ci", "deny_tags", "require_digest"). */
+bool exception_concerns(const struct exception *exception, const struct policy *policy);
+bool exception_waives(const struct exception *exception, const char *label);
+
 struct snapshot {
     const char *tenant;
     const struct policy *policies; /* sorted by name */
