@@ -114,9 +114,10 @@ static bool notation_chain_check_link(const struct notation_chain *chain, size_t
                            : "certificate %zu was not issued by the one after it",
                        index);
     }
-    if (!is_last && bytes_equal(view->issuer, view->subject)) {
+    /* A CA may give its own name to another key; the same key again is a root that stands twice. */
+    if (!is_last && bytes_equal(view->spki, x509_cert_view(issuer)->spki)) {
         return gh_fail(err, GH_NOTATION_CHAIN_INVALID,
-                       "certificate %zu is self-issued and yet not the last", index);
+                       "certificate %zu has the key of the one after it", index);
     }
     if (!x509_check_signed(view, x509_cert_key(issuer), &why)) {
         if (why.cause == GH_INTERNAL_ERROR) {
