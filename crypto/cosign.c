@@ -145,6 +145,8 @@ static bool cosign_verify_any(struct cosign_state *state, const struct dsse *dss
         struct gh_error failure = {0};
 
         state->input.signature = bytes_view(&dsse->signatures[i].value);
+        /* cosign stamped the whole envelope once, and stamps the signature now. */
+        state->input.imprint_other = state->input.signature;
         state->input.key_hint = dsse->signatures[i].keyid;
         if (sigstore_verify(&state->input, state->signer, state->now_unix_s, state->reached, out,
                             &failure)) {

@@ -99,6 +99,32 @@ static bool sigstore_add_time(struct sigstore_state *state, int64_t unix_s, stru
     return true;
 }
 
+static bool sigstore_check_timestamp(struct sigstore_state *state, struct bytes token,
+                                     struct gh_error *err)
+{
+    const struct sigstore_input *input = state->input;
+    const struct tsa_trust *trust = trustroot_tsa(state->root);
+    struct tsa_result result = {0};
+    struct gh_error failure = {0};
+    bool ok =
+        tsa_verify_response(token, input->imprint, trust, state->now_unix_s, &result, &failure);
+
+    if (!ok && failure.cause == GH_TIMESTAMP_IMPRINT_MISMATCH &&
+        input->imprint_other.data != NULL) {
+        gh_error_clear(&failure);
+        ok = tsa_verify_response(token, input->imprint_other, trust, state->now_unix_s, &result,
+                                 &failure);
+    }
+    if (!ok) {
+        return gh_fail(err, failure.cause, "%s", failure.text);
+    }
+    /* genTime itself: its accuracy is the authority's affair, and often reaches back before a
+     * certificate that was made for this one signature. */
+    ok = sigstore_add_time(state, result.gen_time.unix_s, err);
+    tsa_result_done(&result);
+    return ok;
+}
+
 /* Every time stamp that is there must hold; a forged one beside a good one is no accident. */
 static bool sigstore_check_timestamps(struct sigstore_state *state, struct gh_error *err)
 {
@@ -115,19 +141,10 @@ static bool sigstore_check_timestamps(struct sigstore_state *state, struct gh_er
         return true;
     }
     for (size_t i = 0; i < input->timestamp_count; i++) {
-        struct tsa_result result = {0};
-        bool ok;
-
-        if (!tsa_verify_response(bytes_view(&input->timestamps[i]), input->imprint,
-                                 trustroot_tsa(state->root), state->now_unix_s, &result, err)) {
+        if (!sigstore_check_timestamp(state, bytes_view(&input->timestamps[i]), err)) {
             gh_error_at(err, "time stamp %zu", i);
             return false;
         }
-        /* The token names a span; the signer must have been good in all of it. */
-        ok = sigstore_add_time(state, result.not_before_unix_s, err) &&
-             sigstore_add_time(state, result.not_after_unix_s, err);
-        tsa_result_done(&result);
-        GH_TRY(ok);
     }
     return true;
 }

@@ -39,9 +39,10 @@ struct sigstore_input {
     enum sigstore_form form;
     struct keyed_message message; /* payload, pre-authentication encoding or artifact */
     struct bytes signature;
-    struct bytes imprint;   /* what time stamps cover */
-    struct bytes key_hint;  /* data NULL when there is none */
-    struct x509_cert *leaf; /* NULL: signed by a bare key */
+    struct bytes imprint;       /* what time stamps cover */
+    struct bytes imprint_other; /* or else this; data NULL: nothing else */
+    struct bytes key_hint;      /* data NULL when there is none */
+    struct x509_cert *leaf;     /* NULL: signed by a bare key */
     struct x509_cert *hints[SIGSTORE_MAX_HINTS];
     size_t hint_count;
     struct bytes_buf timestamps[SIGSTORE_MAX_TIMESTAMPS]; /* TimeStampResp */
