@@ -112,7 +112,4 @@ GH_CHECKED bool tuf_file_check(const struct tuf_file *file, struct bytes content
 /* The hash that names the target in a consistent repository; NULL where no known one is given. */
 const char *tuf_file_hash(const struct tuf_file *file);
 
-/* Read `2026-01-31T12:00:00Z`; fractions and offsets as the first Sigstore roots have them. */
-bool tuf_metadata_time(struct bytes text, int64_t *out);
-
 #endif
