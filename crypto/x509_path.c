@@ -189,6 +189,12 @@ static bool x509_check_constraints_of(const struct x509_path *path, size_t ca, s
             continue; /* RFC 5280 section 6.1.3 (b), (c) */
         }
         GH_TRY(x509_cert_to_openssl(path->certs[i], &cert, err));
+        /* Without this call OpenSSL has not looked at the alternative names yet and would compare
+         * none of them. */
+        if (X509_check_purpose(cert, -1, 0) != 1) {
+            ERR_clear_error();
+            return gh_fail(err, GH_CERT_MALFORMED, "a certificate's extensions cannot be read");
+        }
         answer = NAME_CONSTRAINTS_check(cert, constraints);
         ERR_clear_error();
         if (answer != X509_V_OK) {
