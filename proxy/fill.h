@@ -26,7 +26,7 @@ struct worker;
 #define FILL_BLOCK_BYTES (256u * 1024)      /* one write and one hash update on a helper */
 #define FILL_QUEUE_BYTES (4u * 1024 * 1024) /* waiting for the disk; the transfer pauses above */
 #define FILL_MAX_RESUMES 8                  /* of one fill */
-#define FILL_MAX_IDLE_RESUMES 3             /* in a row that brought nothing */
+#define FILL_MAX_IDLE_RESUMES 6             /* in a row that brought nothing */
 #define FILL_MAX_WORKERS 64
 
 /* BLOBS and HELPERS are borrowed and outlive the set. Gives: *out: new, fill_set_free() after the

@@ -206,6 +206,21 @@ static bool hop_read_header(struct upstream_request *request, struct bytes line)
     return true;
 }
 
+/* 206 must be what was asked for, and only then. A 200 instead is a server that ignores Range: the
+ * caller skips what it has. */
+static bool hop_check_range(struct upstream_request *request)
+{
+    const char *range = upstream_head_get(&request->head, UPSTREAM_CONTENT_RANGE);
+    char wanted[48];
+
+    (void)snprintf(wanted, sizeof(wanted), "bytes %llu-", (unsigned long long)request->range_first);
+    return request->head.status != 206 ||
+           (request->range_first > 0 && range != NULL &&
+            strncasecmp(range, wanted, strlen(wanted)) == 0) ||
+           hop_end_with(request, UPSTREAM_REJECTED, GH_UPSTREAM_UNAVAILABLE,
+                        "the registry sent another range than it was asked for");
+}
+
 static size_t hop_on_header(char *data, size_t size, size_t count, void *arg)
 {
     struct upstream_request *request = arg;
@@ -232,6 +247,7 @@ static size_t hop_on_header(char *data, size_t size, size_t count, void *arg)
         if (request->has_transfer_encoding) {
             request->head.content_length = -1;
         }
+        is_kept = hop_check_range(request);
     } else {
         is_kept = hop_read_header(request, line);
     }

@@ -507,28 +507,9 @@ static void request_broken(struct upstream_request *request, CURLcode code)
     request_backoff(request, 0, &error, UPSTREAM_UNAVAILABLE);
 }
 
-/* 206 must be what was asked for, and only then. */
-static bool request_is_range_right(const struct upstream_request *request)
-{
-    const char *range = upstream_head_get(&request->head, UPSTREAM_CONTENT_RANGE);
-    char wanted[48];
-
-    if (request->head.status == 200) {
-        return true; /* a server that ignores Range; the caller skips what it has */
-    }
-    (void)snprintf(wanted, sizeof(wanted), "bytes %llu-", (unsigned long long)request->range_first);
-    return request->range_first > 0 && range != NULL &&
-           strncasecmp(range, wanted, strlen(wanted)) == 0;
-}
-
 static void request_good(struct upstream_request *request)
 {
     request_leave(request, UPSTREAM_LIMIT_GOOD);
-    if (!request_is_range_right(request)) {
-        request_fail(request, UPSTREAM_UNAVAILABLE, false, GH_UPSTREAM_UNAVAILABLE,
-                     "the registry sent another range than it was asked for");
-        return;
-    }
     if (request->is_streamed && !request->is_head_given) {
         request->is_head_given = true;
         if (!request->sink.on_head(request->sink.ctx, &request->head)) {

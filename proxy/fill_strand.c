@@ -1,0 +1,229 @@
+/*
+ * The helper's side of a fill: one block after the other is written and hashed; then the hash
+ * decides, the last byte is released, and the file gets its name.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/fill_state.h"
+
+static bool strand_write(struct fill *fill, const struct fill_block *block, struct gh_error *err)
+{
+    size_t done = 0;
+
+    if (fill->hash == NULL) {
+        GH_TRY(digest_stream_new(fill->digest.alg, &fill->hash, err));
+    }
+    while (done < block->len) {
+        ssize_t put = pwrite(fill->stage->fd, block->data + done, block->len - done,
+                             (off_t)(fill->written_bytes + done));
+
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            return gh_fail(err, GH_INTERNAL_ERROR, "content cannot be written: %s",
+                           strerror(errno));
+        }
+        done += (size_t)put;
+    }
+    return digest_stream_update(fill->hash, bytes_make(block->data, block->len), err);
+}
+
+static bool strand_check_hash(struct fill *fill, struct gh_error *err)
+{
+    int64_t size = atomic_load(&fill->size);
+    struct digest found;
+    char wanted_text[DIGEST_MAX_TEXT];
+    char found_text[DIGEST_MAX_TEXT];
+
+    if (size >= 0 && (uint64_t)size != fill->written_bytes) {
+        return gh_fail(err, GH_DIGEST_MISMATCH, "%llu bytes came where %lld were announced",
+                       (unsigned long long)fill->written_bytes, (long long)size);
+    }
+    if (fill->hash == NULL) {
+        GH_TRY(digest_stream_new(fill->digest.alg, &fill->hash, err));
+    }
+    GH_TRY(digest_stream_final(fill->hash, &found, err));
+    if (!digest_equal(&found, &fill->digest)) {
+        digest_format(&fill->digest, wanted_text);
+        digest_format(&found, found_text);
+        return gh_fail(err, GH_DIGEST_MISMATCH, "wanted %.80s, the registry sent %.80s",
+                       wanted_text, found_text);
+    }
+    return true;
+}
+
+/* Not to be had: readers close short. */
+static void strand_fail(struct fill *fill, int outcome, const struct gh_error *error)
+{
+    struct fill_set *set = fill->set;
+
+    if (fill->stage != NULL) {
+        blob_stage_abort(set->blobs, fill->stage);
+        fill->stage = NULL;
+    }
+    LOCK_HOLD(&set->lock);
+    while (fill->first != NULL) {
+        struct fill_block *block = fill->first;
+
+        fill->first = block->next;
+        fill_block_give(set, block);
+    }
+    fill->last = &fill->first;
+    fill->queued_bytes = 0;
+    fill->error = *error;
+    fill->outcome = outcome;
+    fill->is_over = true;
+    fill_unlist(fill);
+    atomic_store(&fill->state, FILL_FAILED);
+    fill_wake(fill);
+}
+
+/* Everything is written. The order is what makes it fast and safe: the hash agrees, the held byte
+ * is released, and only then the disk is waited for. */
+static void strand_finish(struct fill *fill)
+{
+    struct fill_set *set = fill->set;
+    struct blob_file *file = NULL;
+    struct gh_error error = {0};
+    bool is_published;
+
+    if (!strand_check_hash(fill, &error)) {
+        strand_fail(fill, UPSTREAM_UNAVAILABLE, &error);
+        return;
+    }
+    lock_acquire(&set->lock);
+    atomic_store(&fill->size, (int64_t)fill->written_bytes);
+    atomic_store(&fill->available, fill->written_bytes);
+    atomic_store(&fill->state, FILL_WHOLE);
+    fill_wake(fill);
+    lock_release(&set->lock);
+    is_published = blob_stage_publish(set->blobs, fill->stage, &fill->digest, fill->written_bytes,
+                                      time(NULL), &file, &error);
+    fill->stage = NULL;
+    LOCK_HOLD(&set->lock);
+    /* Readers have the bytes either way; what could not be named is fetched again next time. */
+    if (is_published) {
+        blob_file_unref(set->blobs, file);
+        atomic_store(&fill->state, FILL_PUBLISHED);
+    }
+    fill->is_over = true;
+    fill_unlist(fill);
+    fill_wake(fill);
+}
+
+/* Content that is there but was not hashed since an unclean stop. */
+static void strand_check_file(struct fill *fill)
+{
+    struct fill_set *set = fill->set;
+    struct blob_file *file = GH_TAKE(fill->unchecked);
+    struct gh_error error = {0};
+    bool is_good = blob_check(set->blobs, file, time(NULL), &error);
+
+    lock_acquire(&set->lock);
+    if (is_good) {
+        atomic_store(&fill->fd, dup(file->fd));
+        is_good = atomic_load(&fill->fd) >= 0;
+    }
+    if (is_good) {
+        atomic_store(&fill->size, (int64_t)file->size_bytes);
+        atomic_store(&fill->available, file->size_bytes);
+        atomic_store(&fill->state, FILL_PUBLISHED);
+        fill->is_over = true;
+        fill_unlist(fill);
+    } else {
+        fill->is_transfer_wanted = true;
+    }
+    fill_wake(fill);
+    lock_release(&set->lock);
+    blob_file_unref(set->blobs, file);
+}
+
+static void strand_release(struct fill *fill, struct fill_block *block)
+{
+    struct fill_set *set = fill->set;
+    LOCK_HOLD(&set->lock);
+
+    fill->queued_bytes -= block->len;
+    fill->written_bytes += block->len;
+    /* One byte stays back until the hash has agreed: a reader's body is not complete before. */
+    atomic_store(&fill->available, fill->written_bytes - 1);
+    fill_block_give(set, block);
+    fill_wake(fill);
+}
+
+enum strand_next { STRAND_IDLE, STRAND_BLOCK, STRAND_END };
+
+static enum strand_next strand_take(struct fill *fill, struct fill_block **block)
+{
+    LOCK_HOLD(&fill->set->lock);
+
+    /* After a failure of the transfer what is queued is of no use. */
+    if (!fill->is_over && fill->is_ended && fill->error.cause != GH_CAUSE_NONE) {
+        return STRAND_END;
+    }
+    if (!fill->is_over && fill->first != NULL) {
+        *block = fill->first;
+        fill->first = (*block)->next;
+        if (fill->first == NULL) {
+            fill->last = &fill->first;
+        }
+        return STRAND_BLOCK;
+    }
+    if (!fill->is_over && fill->is_ended) {
+        return STRAND_END;
+    }
+    fill->is_strand_active = false;
+    return STRAND_IDLE;
+}
+
+static void strand_run(struct helper_job *job)
+{
+    struct fill *fill = (struct fill *)((char *)job - offsetof(struct fill, strand));
+    struct fill_block *block = NULL;
+    struct gh_error error = {0};
+
+    if (fill->unchecked != NULL) {
+        strand_check_file(fill);
+    }
+    for (;;) {
+        switch (strand_take(fill, &block)) {
+        case STRAND_BLOCK:
+            if (strand_write(fill, block, &error)) {
+                strand_release(fill, block);
+                break;
+            }
+            lock_acquire(&fill->set->lock);
+            fill_block_give(fill->set, block);
+            lock_release(&fill->set->lock);
+            strand_fail(fill, UPSTREAM_FAILED, &error);
+            break;
+        case STRAND_END:
+            if (fill->error.cause != GH_CAUSE_NONE) {
+                error = fill->error;
+                strand_fail(fill, fill->outcome, &error);
+            } else {
+                strand_finish(fill);
+            }
+            break;
+        case STRAND_IDLE:
+            fill_unref(fill);
+            return;
+        }
+    }
+}
+
+void fill_strand_kick(struct fill *fill)
+{
+    if (fill->is_strand_active) {
+        return;
+    }
+    fill->is_strand_active = true;
+    atomic_fetch_add(&fill->references, 1);
+    fill->strand.run = strand_run;
+    fill->strand.worker = NULL;
+    helper_continue(fill->set->helpers, &fill->strand);
+}
