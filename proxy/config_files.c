@@ -1,0 +1,134 @@
+#include "proxy/config_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "metrics/error.h"
+
+static bool config_files_read_open(int fd, const char *path, size_t limit, struct bytes_buf *out,
+                                   unsigned *mode, struct gh_error *err)
+{
+    struct stat facts;
+    struct bytes_buf buf = {0};
+    size_t used = 0;
+
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        return gh_fail(err, GH_NAME_UNKNOWN, "%s is not a file", path);
+    }
+    if ((uint64_t)facts.st_size > limit) {
+        return gh_fail(err, GH_SIZE_LIMIT_EXCEEDED, "%s has %lld bytes, at most %zu are read", path,
+                       (long long)facts.st_size, limit);
+    }
+    /* One byte more, so that a file that grew meanwhile is noticed. */
+    GH_TRY(bytes_buf_alloc((size_t)facts.st_size + 1, &buf, err));
+    while (used < buf.len) {
+        ssize_t got = read(fd, buf.data + used, buf.len - used);
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            break;
+        }
+        used += (size_t)got;
+    }
+    if (used != (size_t)facts.st_size) {
+        bytes_buf_done(&buf);
+        return gh_fail(err, GH_NAME_UNKNOWN, "%s changed while it was read", path);
+    }
+    buf.len = used;
+    *out = buf;
+    *mode = (unsigned)facts.st_mode & 07777u;
+    return true;
+}
+
+bool config_files_read(const char *path, size_t limit, struct bytes_buf *out, unsigned *mode,
+                       struct gh_error *err)
+{
+    /* Not blocking: a path that names a pipe must not hang the start. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool is_read;
+
+    if (fd < 0) {
+        char reason[128] = "";
+
+        return gh_fail(err, GH_NAME_UNKNOWN, "%s cannot be read: %s", path,
+                       strerror_r(errno, reason, sizeof(reason)));
+    }
+    is_read = config_files_read_open(fd, path, limit, out, mode, err);
+    (void)close(fd);
+    return is_read;
+}
+
+static bool config_files_on_read(void *context, const char *path, size_t limit,
+                                 struct bytes_buf *out, unsigned *mode, struct gh_error *err)
+{
+    (void)context;
+    return config_files_read(path, limit, out, mode, err);
+}
+
+static const char *config_files_on_env(void *context, const char *name)
+{
+    (void)context;
+    return getenv(name);
+}
+
+static bool config_files_on_tuf(void *context, const char *tenant, const char *root,
+                                struct config_tuf_state *out)
+{
+    const struct config_files *files = context;
+
+    return files->tuf != NULL && files->tuf(files->tuf_context, tenant, root, out);
+}
+
+void config_files_loader(struct config_files *files, struct config_loader *out)
+{
+    *out = (struct config_loader){.context = files,
+                                  .read = config_files_on_read,
+                                  .env = config_files_on_env,
+                                  .tuf = config_files_on_tuf};
+}
+
+void config_files_print(const struct config_problems *problems, bool is_printing_warnings)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct config_problem *problem = &problems->items[i];
+
+        if (problem->severity == CONFIG_WARNING && !is_printing_warnings) {
+            continue;
+        }
+        if (problem->line == 0) {
+            (void)fprintf(stderr, "%s: ", problem->file);
+        } else {
+            (void)fprintf(stderr, "%s:%u:%u: ", problem->file, problem->line, problem->column);
+        }
+        (void)fprintf(stderr, "%s: %s\n", problem->severity == CONFIG_ERROR ? "error" : "warning",
+                      problem->message);
+    }
+    if (problems->dropped > 0) {
+        (void)fprintf(stderr, "%zu more\n", problems->dropped);
+    }
+}
+
+bool config_files_load(struct config_files *files, const char *path, int64_t now_unix_s,
+                       bool is_printing_warnings, struct config **out)
+{
+    struct config_loader loader;
+    struct config_problems problems;
+    struct gh_error err = {0};
+    bool is_loaded;
+
+    config_files_loader(files, &loader);
+    is_loaded = config_load(&loader, path, now_unix_s, out, &problems, &err);
+    config_files_print(&problems, is_printing_warnings);
+    if (!is_loaded && problems.error_count == 0) {
+        (void)fprintf(stderr, "%s: error: %s\n", path, err.text);
+    }
+    config_problems_done(&problems);
+    return is_loaded;
+}
