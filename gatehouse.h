@@ -50,19 +50,20 @@
  * Lock ranks. A thread may only take a lock whose rank is higher than any it holds; a debug build
  * aborts where that order is broken (metrics/lock.h).
  */
-#define GH_RANK_CONFIG 10   /* configuration snapshot pointer */
-#define GH_RANK_GATE 20     /* verifications in flight */
-#define GH_RANK_FILL 30     /* fills in flight */
-#define GH_RANK_UPSTREAM 40 /* upstream limits, breakers, token cache */
-#define GH_RANK_VERDICT 50  /* verdict cache shards */
-#define GH_RANK_STORE 60    /* content index and staging */
+#define GH_RANK_CONFIG 10        /* configuration snapshot pointer */
+#define GH_RANK_GATE 20          /* verifications in flight */
+#define GH_RANK_FILL 30          /* fills in flight */
+#define GH_RANK_UPSTREAM 40      /* upstream limits, breakers, token cache */
+#define GH_RANK_VERDICT 50       /* verdict cache shards */
+#define GH_RANK_STORE 60         /* content index and staging */
 #define GH_RANK_STORE_QUEUE 62   /* changes waiting for the store's writer */
 #define GH_RANK_STORE_PENDING 64 /* what readers see of them; read transactions */
-#define GH_RANK_LIMIT 70    /* per-address connection limits */
-#define GH_RANK_HELPER 80   /* helper queues */
-#define GH_RANK_MAILBOX 90  /* worker mailboxes */
-#define GH_RANK_AUDIT 100   /* audit queue */
-#define GH_RANK_LOG 110     /* log sinks */
-#define GH_RANK_METRICS 120 /* metric series coming into being; the innermost */
+#define GH_RANK_LIMIT 70         /* per-address connection limits */
+#define GH_RANK_HELPER 80        /* helper queues */
+#define GH_RANK_MAILBOX 90       /* worker mailboxes */
+#define GH_RANK_AUDIT_SYNC 98    /* syncing and rotating the audit log */
+#define GH_RANK_AUDIT 100        /* appending to it */
+#define GH_RANK_LOG 110          /* log sinks */
+#define GH_RANK_METRICS 120      /* metric series coming into being; the innermost */
 
 #endif
