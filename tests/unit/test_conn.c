@@ -29,6 +29,7 @@
 /* The gateway around the server: a main loop on its own thread and two workers. */
 struct fixture {
     struct event_base *base;
+    struct event *tick;
     pthread_t thread;
     struct worker *workers[WORKERS];
     struct listener *listener;
@@ -235,7 +236,7 @@ static void fixture_start(struct fixture *f, struct tls *tls, unsigned per_addre
     config.quota = f->quota;
     assert_true(listener_new(f->base, &config, &f->listener, &err));
     listener_start(f->listener);
-    (void)fixture_tick(f);
+    f->tick = fixture_tick(f);
     assert_int_equal(pthread_create(&f->thread, NULL, main_loop, f), 0);
 }
 
@@ -259,6 +260,7 @@ static void fixture_stop(struct fixture *f)
     listener_free(f->listener);
     quota_free(f->quota);
     tls_free(f->tls);
+    event_free(f->tick);
     event_base_free(f->base);
     (void)close(f->blob_fd);
     free(f->blob);
