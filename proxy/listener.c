@@ -221,11 +221,11 @@ static bool listener_admit(struct listener *listener, int fd, const struct socka
         answer = quota_enter(listener->config.quota, &arrival->peer);
     }
     if (answer != QUOTA_ENTERED) {
-        (void)close(fd);
-        free(arrival);
         if (answer == QUOTA_REFUSED_ADDRESS) {
             (void)atomic_fetch_add_explicit(&listener->refused_address, 1, memory_order_relaxed);
         }
+        (void)close(fd);
+        free(arrival);
         return answer == QUOTA_REFUSED_ADDRESS;
     }
     if (listener->config.tls != NULL) {

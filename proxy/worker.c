@@ -182,8 +182,8 @@ static void *worker_main(void *arg)
         }
     }
     (void)event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
-    worker_drop_mail(worker);
     worker_stop_members(worker);
+    worker_drop_mail(worker); /* last: what members still had posted is freed by its drop */
     return NULL;
 }
 
@@ -250,8 +250,8 @@ void worker_free(struct worker *worker)
         worker_stop(worker);
         (void)pthread_join(worker->thread, NULL);
     }
-    worker_drop_mail(worker);
     worker_stop_members(worker);
+    worker_drop_mail(worker); /* last: what members still had posted is freed by its drop */
     if (worker->mailbox_event != NULL) {
         event_free(worker->mailbox_event);
     }

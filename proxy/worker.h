@@ -22,7 +22,8 @@ struct worker_mail {
     struct worker_mail *next; /* the mailbox's */
     /* On the worker's thread. */
     void (*run)(struct worker_mail *mail, struct worker *worker);
-    /* The worker has ended: free what the mail carries. On any thread; NULL drops silently. */
+    /* The worker has ended: free what the mail carries. On any thread, after the members have
+     * stopped; NULL drops silently. */
     void (*drop)(struct worker_mail *mail);
 };
 

@@ -126,6 +126,16 @@ static void on_request(struct exchange *x)
     } else if (bytes_equal_cstr(path, "/split")) {
         exchange_header(x, "X-Bad", "a\r\nSet-Cookie: b");
         exchange_answer(x, 200, NULL, "", 0);
+    } else if (bytes_equal_cstr(path, "/who")) {
+        X509 *peer = exchange_peer_certificate(x);
+        const char *server = exchange_server_name(x);
+        char name[256] = "nobody";
+
+        if (peer != NULL) {
+            (void)X509_NAME_oneline(X509_get_subject_name(peer), name, sizeof(name));
+        }
+        exchange_header(x, "X-Server", server != NULL ? server : "none");
+        exchange_answer(x, 200, "text/plain", name, strlen(name));
     } else if (head->method == HTTP1_METHOD_DELETE) {
         exchange_answer(x, 405, "text/plain", "no", 2);
     } else if (!http1_head_has_body(head)) {
@@ -1011,6 +1021,65 @@ static void conn_tls_file_exact_and_head_answered(void **state)
     bytes_buf_done(&key);
 }
 
+/* One request over TLS with or without a client certificate; empty where the handshake failed. */
+static void ask_who(const struct fixture *f, const struct bytes_buf *certificate,
+                    const struct bytes_buf *key, char *text, size_t cap)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    int fd = client_connect(f);
+    size_t len = 0;
+
+    if (certificate != NULL) {
+        BIO *certificate_bio = BIO_new_mem_buf(certificate->data, (int)certificate->len);
+        BIO *key_bio = BIO_new_mem_buf(key->data, (int)key->len);
+        X509 *x509 = PEM_read_bio_X509(certificate_bio, NULL, NULL, NULL);
+        EVP_PKEY *pkey = PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL);
+
+        assert_int_equal(SSL_use_certificate(ssl, x509), 1);
+        assert_int_equal(SSL_use_PrivateKey(ssl, pkey), 1);
+        X509_free(x509);
+        EVP_PKEY_free(pkey);
+        BIO_free(certificate_bio);
+        BIO_free(key_bio);
+    }
+    assert_int_equal(SSL_set_tlsext_host_name(ssl, "registry.test"), 1);
+    assert_int_equal(SSL_set_fd(ssl, fd), 1);
+    if (SSL_connect(ssl) == 1 &&
+        SSL_write(ssl, "GET /who HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 49) > 0) {
+        len = tls_read_all(ssl, text, cap - 1);
+    }
+    text[len] = '\0';
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    (void)close(fd);
+}
+
+static void conn_tls_client_certificate_known_to_handler(void **state)
+{
+    struct bytes_buf certificate = {0};
+    struct bytes_buf key = {0};
+    struct bytes_buf stranger = {0};
+    struct bytes_buf stranger_key = {0};
+    struct fixture f;
+    char text[4096];
+
+    fixture_start(&f, make_tls(true, &certificate, &key), 100);
+    make_certificate(&stranger, &stranger_key);
+    ask_who(&f, &certificate, &key, text, sizeof(text));
+    assert_non_null(strstr(text, "/CN=client"));
+    assert_non_null(strstr(text, "X-Server: registry.test\r\n"));
+    ask_who(&f, NULL, NULL, text, sizeof(text)); /* optional: served, as nobody */
+    assert_non_null(strstr(text, "nobody"));
+    ask_who(&f, &stranger, &stranger_key, text, sizeof(text));
+    assert_string_equal(text, "");
+    fixture_stop(&f);
+    bytes_buf_done(&certificate);
+    bytes_buf_done(&key);
+    bytes_buf_done(&stranger);
+    bytes_buf_done(&stranger_key);
+}
+
 static void tls_old_version_refused(void **state)
 {
     struct bytes_buf certificate = {0};
@@ -1090,6 +1159,7 @@ int main(void)
         cmocka_unit_test(worker_post_many_senders_each_in_order),
         cmocka_unit_test(worker_post_stopping_worker_runs_or_drops_each),
         cmocka_unit_test(conn_tls_file_exact_and_head_answered),
+        cmocka_unit_test(conn_tls_client_certificate_known_to_handler),
         cmocka_unit_test(tls_old_version_refused),
         cmocka_unit_test(tls_new_wrong_key_refused),
     };
