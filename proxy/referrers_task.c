@@ -197,8 +197,10 @@ static bool task_next_url(struct referrers_task *task, const char *link, char **
     char *target = NULL;
     char *base = NULL;
     bool is_good = false;
+    char digest[DIGEST_MAX_TEXT];
 
     *url = NULL;
+    digest_format(&task->search->ask.subject, digest);
     if (prefix == NULL || !referrers_page_next(link, &target, err)) {
         free(prefix);
         return false;
@@ -207,7 +209,7 @@ static bool task_next_url(struct referrers_task *task, const char *link, char **
         free(prefix);
         return true;
     }
-    if (asprintf(&base, "%s%s", prefix, "x") >= 0) {
+    if (asprintf(&base, "%s%s", prefix, digest) >= 0) {
         is_good = upstream_redirect_resolve(base, target, url, err) &&
                   strncmp(*url, prefix, strlen(prefix)) == 0;
     }

@@ -199,12 +199,554 @@ static void fetch_statuses_told_apart(void **state)
     scene_stop(&scene);
 }
 
+/* --- redirects --- */
+
+static bool answer_redirect(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+    char headers[512];
+
+    if (strncmp(call->target, "/loop", 5) == 0) {
+        return fake_reply(call, 307, "Location: /loop\r\n", "");
+    }
+    if (strcmp(call->target, "/v2/here") == 0) {
+        return fake_reply(call, 307, "Location: /v2/there\r\n", "");
+    }
+    if (strcmp(call->target, "/v2/file") == 0) {
+        return fake_reply(call, 307, "Location: file:///etc/passwd\r\n", "");
+    }
+    if (strcmp(call->target, "/v2/inside") == 0) {
+        (void)snprintf(headers, sizeof(headers), "Location: http://127.0.0.2:%u/secret\r\n",
+                       fake_upstream_port(scene->other));
+        return fake_reply(call, 307, headers, "");
+    }
+    if (strcmp(call->target, "/v2/there") == 0) {
+        return fake_reply(call, 200, "", "there");
+    }
+    (void)snprintf(headers, sizeof(headers), "Location: %s\r\n",
+                   fake_upstream_url(scene->other, "/blob?sig=1"));
+    return fake_reply(call, 307, headers, "");
+}
+
+static bool answer_basic_redirect(void *ctx, struct fake_call *call)
+{
+    if (fake_header(call, "Authorization") == NULL) {
+        return fake_reply(call, 401, "WWW-Authenticate: Basic realm=\"r\"\r\n", "");
+    }
+    return answer_redirect(ctx, call);
+}
+
+static void redirect_other_host_gets_no_credentials(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_config config = {.username = "bot", .password = BYTES_LITERAL("hunter2")};
+    struct outcome out;
+
+    scene_start_with(&scene, answer_basic_redirect, answer_hello, &config);
+    out = scene_fetch(&scene, "/v2/away");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_memory_equal(out.body, "hello", 5);
+    assert_int_equal(
+        fake_upstream_calls_with(scene.server, "Authorization: Basic Ym90Omh1bnRlcjI="), 1);
+    assert_int_equal(fake_upstream_calls(scene.other), 1);
+    assert_int_equal(fake_upstream_calls_with(scene.other, "Authorization"), 0);
+    out = scene_fetch(&scene, "/v2/here");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "GET /v2/there"), 1);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "Authorization: Basic"), 3);
+    scene_stop(&scene);
+}
+
+static void redirect_not_acceptable_refused(void **state)
+{
+    static const char *const paths[] = {"/loop", "/v2/file", "/v2/inside"};
+    struct scene scene = {0};
+
+    scene_start(&scene, answer_redirect, answer_hello);
+    for (size_t i = 0; i < GH_COUNT(paths); i++) {
+        struct outcome out = scene_fetch(&scene, paths[i]);
+
+        assert_int_equal(out.outcome, UPSTREAM_REFUSED);
+        assert_int_equal(out.cause, GH_UPSTREAM_ADDRESS_REFUSED);
+        assert_false(out.is_retryable);
+    }
+    assert_int_equal(fake_upstream_calls_with(scene.server, "GET /loop"),
+                     UPSTREAM_MAX_REDIRECTS + 1);
+    assert_int_equal(fake_upstream_calls(scene.other), 0);
+    scene_stop(&scene);
+}
+
+static void redirect_named_private_host_followed(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.2"};
+    struct scene scene = {0};
+    struct upstream_config config = {.redirect_hosts = hosts, .redirect_host_count = 1};
+    struct outcome out;
+
+    scene_start_with(&scene, answer_redirect, answer_hello, &config);
+    out = scene_fetch(&scene, "/v2/inside");
+    /* The fake listens on 127.0.0.1 alone: the address was allowed, and nobody answers. */
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    assert_int_equal(out.cause, GH_UPSTREAM_UNAVAILABLE);
+    scene_stop(&scene);
+}
+
+static void fetch_whole_url_of_other_host_refused(void **state)
+{
+    struct scene scene = {0};
+    struct outcome out;
+
+    scene_start(&scene, answer_hello, answer_hello);
+    out = scene_fetch(&scene, fake_upstream_url(scene.other, "/v2/x"));
+    assert_int_equal(out.outcome, UPSTREAM_REFUSED);
+    assert_int_equal(fake_upstream_calls(scene.other), 0);
+    scene_stop(&scene);
+}
+
+/* --- tokens --- */
+
+static bool answer_token(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+    char text[512];
+
+    if (strncmp(call->target, "/token", 6) == 0) {
+        (void)snprintf(text, sizeof(text), "{\"token\":\"tok%d\",\"expires_in\":300}", scene->step);
+        return fake_reply(call, 200, "", text);
+    }
+    (void)snprintf(text, sizeof(text), "Bearer tok%d", scene->step);
+    if (fake_header(call, "Authorization") == NULL ||
+        strcmp(fake_header(call, "Authorization"), text) != 0) {
+        (void)snprintf(text, sizeof(text),
+                       "WWW-Authenticate: Bearer realm=\"%s\",service=\"s\",scope=\"dummy\"\r\n",
+                       fake_upstream_url(scene->server, "/token"));
+        return fake_reply(call, 401, text, "");
+    }
+    return fake_reply(call, 200, "", "granted");
+}
+
+static void token_flow_cached_and_renewed(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_config config = {.username = "bot", .password = BYTES_LITERAL("hunter2")};
+    struct outcome outs[10];
+    struct outcome out;
+
+    scene_start_with(&scene, answer_token, NULL, &config);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_int_equal(fake_upstream_calls_with(
+                         scene.server, "GET /token?service=s&scope=repository%3aacme%2fapp%3apull"),
+                     1);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "Authorization: Basic"), 1);
+    for (size_t i = 0; i < GH_COUNT(outs); i++) {
+        scene_ask(&scene, "/v2/b", &outs[i]);
+    }
+    (void)event_base_dispatch(scene.base);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "GET /token"), 1);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "GET /v2/b"), 10);
+    scene.step = 1; /* the registry forgets its tokens */
+    out = scene_fetch(&scene, "/v2/c");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "GET /token"), 2);
+    scene_stop(&scene);
+}
+
+static void token_single_flight(void **state)
+{
+    struct scene scene = {0};
+    struct outcome outs[20];
+
+    scene_start(&scene, answer_token, NULL);
+    (void)scene_fetch(&scene, "/v2/a");
+    scene.step = 1;
+    for (size_t i = 0; i < GH_COUNT(outs); i++) {
+        scene_ask(&scene, "/v2/b", &outs[i]);
+    }
+    (void)event_base_dispatch(scene.base);
+    for (size_t i = 0; i < GH_COUNT(outs); i++) {
+        assert_int_equal(outs[i].outcome, UPSTREAM_OK);
+    }
+    assert_true(fake_upstream_calls_with(scene.server, "GET /token") <= 3);
+    scene_stop(&scene);
+}
+
+static bool answer_hostile_realm(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+    char text[512];
+
+    (void)snprintf(text, sizeof(text), "WWW-Authenticate: Bearer realm=\"%s\",service=\"s\"\r\n",
+                   fake_upstream_url(scene->other, "/token"));
+    return fake_reply(call, 401, text, "");
+}
+
+static void token_hostile_realm_gets_nothing(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_config config = {.username = "bot", .password = BYTES_LITERAL("hunter2")};
+    struct outcome out;
+
+    scene_start_with(&scene, answer_hostile_realm, answer_token, &config);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_REFUSED);
+    assert_int_equal(out.cause, GH_UPSTREAM_ADDRESS_REFUSED);
+    assert_non_null(strstr(out.text, "auth_hosts"));
+    assert_int_equal(fake_upstream_calls(scene.other), 0);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "Authorization"), 0);
+    scene_stop(&scene);
+}
+
+static bool answer_no_token(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+
+    if (strncmp(call->target, "/token", 6) == 0) {
+        return fake_reply(call, scene->step, "Location: /token2\r\n", "{}");
+    }
+    return answer_token(ctx, call);
+}
+
+static void token_service_refusal_told_apart(void **state)
+{
+    static const struct {
+        int status;
+        enum upstream_outcome outcome;
+    } rows[] = {{401, UPSTREAM_DENIED},
+                {403, UPSTREAM_DENIED},
+                {200, UPSTREAM_DENIED},
+                {302, UPSTREAM_REFUSED},
+                {503, UPSTREAM_UNAVAILABLE}};
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        struct scene scene = {.step = rows[i].status};
+        struct outcome out;
+
+        scene_start(&scene, answer_no_token, NULL);
+        out = scene_fetch(&scene, "/v2/a");
+        assert_int_equal(out.outcome, rows[i].outcome);
+        assert_int_equal(out.is_retryable, rows[i].status == 503);
+        assert_int_equal(fake_upstream_calls_with(scene.server, "/token2"), 0);
+        scene_stop(&scene);
+    }
+}
+
+/* --- trouble --- */
+
+static const char answer_cut_text[] = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhal";
+
+static bool answer_flaky(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+
+    switch (scene->step++) {
+    case 0:
+        fake_reset(call);
+        return false;
+    case 1:
+        (void)fake_send(call, answer_cut_text, strlen(answer_cut_text));
+        return false;
+    default:
+        return fake_reply(call, 200, "", "whole");
+    }
+}
+
+static void fetch_flaky_registry_tried_again(void **state)
+{
+    struct scene scene = {0};
+    struct outcome out;
+
+    scene_start(&scene, answer_flaky, NULL);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_int_equal(out.body_len, 5);
+    assert_memory_equal(out.body, "whole", 5);
+    assert_int_equal(fake_upstream_calls(scene.server), 3);
+    scene_stop(&scene);
+}
+
+static bool answer_down(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+
+    return scene->step > 0 ? answer_hello(ctx, call) : fake_reply(call, 502, "", "");
+}
+
+static void fetch_dead_registry_left_alone_then_probed(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_config config = {.breaker_failures = 3, .breaker_hold_ms = 60};
+    struct outcome out;
+
+    scene_start_with(&scene, answer_down, NULL, &config);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    assert_int_equal(fake_upstream_calls(scene.server), 3);
+    assert_false(upstream_is_available(scene.upstream));
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    assert_true(out.is_retryable);
+    assert_int_equal(fake_upstream_calls(scene.server), 3); /* not even asked */
+    scene.step = 1;
+    (void)usleep(90000);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_true(upstream_is_available(scene.upstream));
+    scene_stop(&scene);
+}
+
+static bool answer_throttled(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+
+    return scene->step++ == 0 ? fake_reply(call, 429, "Retry-After: 1\r\n", "")
+                              : answer_hello(ctx, call);
+}
+
+static void fetch_retry_after_honoured(void **state)
+{
+    struct scene scene = {0};
+    int64_t began = upstream_now_ms();
+    struct outcome out;
+
+    scene_start(&scene, answer_throttled, NULL);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_true(upstream_now_ms() - began >= 1000);
+    scene_stop(&scene);
+}
+
+static bool answer_never(void *ctx, struct fake_call *call)
+{
+    if (strstr(call->target, "stall") != NULL) {
+        (void)fake_send(call, answer_cut_text, strlen(answer_cut_text));
+    }
+    char byte;
+
+    (void)!read(call->fd, &byte, 1); /* until the client gives up */
+    return false;
+}
+
+static void fetch_silent_registry_times_out(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_config config = {
+        .connect_timeout_ms = 50, .first_byte_timeout_ms = 50, .stall_timeout_ms = 50};
+    int64_t began = upstream_now_ms();
+    struct outcome out;
+
+    scene_start_with(&scene, answer_never, NULL, &config);
+    out = scene_fetch(&scene, "/v2/a");
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    assert_true(out.is_retryable);
+    out = scene_fetch(&scene, "/v2/stall");
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    assert_true(upstream_now_ms() - began < 2000);
+    scene_stop(&scene);
+}
+
+static bool answer_counts(void *ctx, struct fake_call *call)
+{
+    struct scene *scene = ctx;
+    int now = __atomic_add_fetch(&scene->step, 1, __ATOMIC_SEQ_CST);
+    bool is_kept;
+
+    (void)usleep(5000);
+    is_kept = now <= 2 ? answer_hello(ctx, call) : fake_reply(call, 418, "", "");
+    __atomic_sub_fetch(&scene->step, 1, __ATOMIC_SEQ_CST);
+    return is_kept;
+}
+
+static void fetch_many_at_once_bounded(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_config config = {.concurrency = 2};
+    struct outcome outs[12];
+
+    scene_start_with(&scene, answer_counts, NULL, &config);
+    for (size_t i = 0; i < GH_COUNT(outs); i++) {
+        scene_ask(&scene, "/v2/a", &outs[i]);
+    }
+    (void)event_base_dispatch(scene.base);
+    for (size_t i = 0; i < GH_COUNT(outs); i++) {
+        assert_int_equal(outs[i].outcome, UPSTREAM_OK);
+    }
+    scene_stop(&scene);
+}
+
+static void cancel_under_way_never_called(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_ask ask = {.path = "/v2/a", .body_limit = 10};
+    struct outcome ignored = {0};
+    struct outcome out;
+
+    scene_start(&scene, answer_hello, NULL);
+    ask.upstream = scene.upstream;
+    for (int i = 0; i < 3; i++) {
+        struct upstream_request *request =
+            upstream_fetch(scene.client, &ask, outcome_on_done, &ignored);
+
+        for (int turn = 0; turn < i; turn++) {
+            (void)event_base_loop(scene.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        }
+        upstream_cancel(request);
+    }
+    out = scene_fetch(&scene, "/v2/b");
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_int_equal(ignored.calls, 0);
+    scene_stop(&scene);
+}
+
+static bool answer_bad_head(void *ctx, struct fake_call *call)
+{
+    static const char two[] =
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
+    static const char big[] = "HTTP/1.1 200 OK\r\n";
+
+    if (strstr(call->target, "two") != NULL) {
+        (void)fake_send(call, two, sizeof(two) - 1);
+        return false;
+    }
+    (void)fake_send(call, big, sizeof(big) - 1);
+    for (int i = 0; i < 2000; i++) {
+        char line[64];
+        int len = snprintf(line, sizeof(line), "X-%04d: 0123456789012345678901234567890\r\n", i);
+
+        if (!fake_send(call, line, (size_t)len)) {
+            break;
+        }
+    }
+    return false;
+}
+
+static void fetch_hostile_head_refused(void **state)
+{
+    struct scene scene = {0};
+    struct outcome out;
+
+    scene_start(&scene, answer_bad_head, NULL);
+    out = scene_fetch(&scene, "/v2/two");
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    out = scene_fetch(&scene, "/v2/big");
+    assert_int_equal(out.outcome, UPSTREAM_UNAVAILABLE);
+    assert_non_null(strstr(out.text, "head"));
+    scene_stop(&scene);
+}
+
+/* --- streams --- */
+
+#define STREAM_BYTES (8u * 1024 * 1024)
+
+struct flow {
+    struct scene *scene;
+    struct upstream_request *request;
+    size_t received;
+    size_t largest_turn;
+    size_t turn;
+    unsigned pauses;
+    bool is_paused;
+    bool is_head_seen;
+    enum upstream_outcome outcome;
+};
+
+static bool answer_stream(void *ctx, struct fake_call *call)
+{
+    char *data = calloc(1, STREAM_BYTES);
+    bool is_kept = fake_reply_bytes(call, 200, "", data, STREAM_BYTES);
+
+    free(data);
+    return is_kept;
+}
+
+static void flow_on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct flow *flow = arg;
+
+    flow->is_paused = false;
+    upstream_resume(flow->request);
+}
+
+static bool flow_on_head(void *ctx, const struct upstream_head *head)
+{
+    struct flow *flow = ctx;
+
+    flow->is_head_seen = head->status == 200 && head->content_length == STREAM_BYTES;
+    return true;
+}
+
+static enum upstream_take flow_on_data(void *ctx, struct bytes data)
+{
+    struct flow *flow = ctx;
+    struct timeval soon = {.tv_usec = 1000};
+
+    assert_false(flow->is_paused);
+    flow->received += data.len;
+    flow->turn += data.len;
+    flow->largest_turn = GH_MAX(flow->largest_turn, flow->turn);
+    if (flow->received / (1024 * 1024) > flow->pauses) {
+        flow->pauses++;
+        flow->is_paused = true;
+        (void)event_base_once(flow->scene->base, -1, EV_TIMEOUT, flow_on_resume, flow, &soon);
+        return UPSTREAM_TAKE_PAUSE;
+    }
+    return UPSTREAM_TAKE_MORE;
+}
+
+static void flow_on_done(void *ctx, struct upstream_result *result)
+{
+    struct flow *flow = ctx;
+
+    flow->outcome = result->outcome;
+    flow->request = NULL;
+    event_base_loopbreak(flow->scene->base);
+}
+
+static void stream_paused_and_resumed_whole(void **state)
+{
+    struct scene scene = {0};
+    struct flow flow = {.scene = &scene};
+    struct upstream_sink sink = {
+        .ctx = &flow, .on_head = flow_on_head, .on_data = flow_on_data, .on_done = flow_on_done};
+    struct upstream_ask ask = {.path = "/v2/blob"};
+
+    scene_start(&scene, answer_stream, NULL);
+    ask.upstream = scene.upstream;
+    flow.request = upstream_stream(scene.client, &ask, &sink);
+    while (flow.request != NULL) {
+        flow.turn = 0;
+        (void)event_base_loop(scene.base, EVLOOP_ONCE);
+    }
+    assert_true(flow.is_head_seen);
+    assert_int_equal(flow.outcome, UPSTREAM_OK);
+    assert_int_equal(flow.received, STREAM_BYTES);
+    assert_true(flow.pauses >= 7);
+    assert_true(flow.largest_turn <= 2 * UPSTREAM_TURN_BYTES);
+    scene_stop(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fetch_plain_ok),
         cmocka_unit_test(fetch_body_over_limit_refused),
         cmocka_unit_test(fetch_statuses_told_apart),
+        cmocka_unit_test(redirect_other_host_gets_no_credentials),
+        cmocka_unit_test(redirect_not_acceptable_refused),
+        cmocka_unit_test(redirect_named_private_host_followed),
+        cmocka_unit_test(fetch_whole_url_of_other_host_refused),
+        cmocka_unit_test(token_flow_cached_and_renewed),
+        cmocka_unit_test(token_single_flight),
+        cmocka_unit_test(token_hostile_realm_gets_nothing),
+        cmocka_unit_test(token_service_refusal_told_apart),
+        cmocka_unit_test(fetch_flaky_registry_tried_again),
+        cmocka_unit_test(fetch_dead_registry_left_alone_then_probed),
+        cmocka_unit_test(fetch_retry_after_honoured),
+        cmocka_unit_test(fetch_silent_registry_times_out),
+        cmocka_unit_test(fetch_many_at_once_bounded),
+        cmocka_unit_test(cancel_under_way_never_called),
+        cmocka_unit_test(fetch_hostile_head_refused),
+        cmocka_unit_test(stream_paused_and_resumed_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
