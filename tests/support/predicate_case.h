@@ -71,10 +71,11 @@ static inline enum gh_cause case_compile(const char *name, const char *options,
     struct predicate_case *parsed = malloc(sizeof(*parsed));
     struct gh_error err = {0};
     size_t at = 0;
+    bool is_good;
 
     case_read(parsed, options);
-    assert_int_equal(predicate_check_new(name, parsed->options, parsed->count, out, &at, &err),
-                     err.cause == GH_CAUSE_NONE);
+    is_good = predicate_check_new(name, parsed->options, parsed->count, out, &at, &err);
+    assert_int_equal(is_good, err.cause == GH_CAUSE_NONE);
     free(parsed);
     return err.cause;
 }
