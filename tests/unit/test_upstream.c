@@ -136,6 +136,33 @@ static void fetch_plain_ok(void **state)
     scene_stop(&scene);
 }
 
+static void outcome_on_head(void *ctx, struct upstream_result *result)
+{
+    assert_int_equal(result->head.content_length, 5);
+    assert_string_equal(upstream_head_get(&result->head, UPSTREAM_DOCKER_CONTENT_DIGEST),
+                        "sha256:x");
+    assert_string_equal(upstream_head_get(&result->head, UPSTREAM_CONTENT_TYPE), "text/plain");
+    assert_null(upstream_head_get(&result->head, UPSTREAM_LINK));
+    outcome_on_done(ctx, result);
+}
+
+static void fetch_head_gives_headers_alone(void **state)
+{
+    struct scene scene = {.pending = 1};
+    struct outcome out = {.scene = &scene};
+    struct upstream_ask ask = {.method = UPSTREAM_HEAD, .path = "/v2/a", .accept = "text/plain"};
+
+    scene_start(&scene, answer_hello, NULL);
+    ask.upstream = scene.upstream;
+    assert_non_null(upstream_fetch(scene.client, &ask, outcome_on_head, &out));
+    (void)event_base_dispatch(scene.base);
+    assert_int_equal(out.outcome, UPSTREAM_OK);
+    assert_int_equal(out.body_len, 0);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "HEAD /v2/a"), 1);
+    assert_int_equal(fake_upstream_calls_with(scene.server, "Accept: text/plain"), 1);
+    scene_stop(&scene);
+}
+
 static bool answer_large(void *ctx, struct fake_call *call)
 {
     char body[2048];
@@ -729,6 +756,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fetch_plain_ok),
+        cmocka_unit_test(fetch_head_gives_headers_alone),
         cmocka_unit_test(fetch_body_over_limit_refused),
         cmocka_unit_test(fetch_statuses_told_apart),
         cmocka_unit_test(redirect_other_host_gets_no_credentials),
