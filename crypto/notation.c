@@ -382,20 +382,20 @@ static bool notation_check_status(struct notation_work *work, struct gh_error *e
 
 /* --- the whole ---------------------------------------------------------------------------- */
 
-/* Who signed: certificates come and go, issuer and subject stay; a signing profile stands for
- * itself, without its version. */
+/* Who signed: what the chain says; but a signing profile stands for itself, without its version. */
 static bool notation_name_authority(struct notation_work *work, struct gh_error *err)
 {
-    const struct x509_view *leaf = x509_cert_view(work->chain->certs[0]);
-    struct bytes parts[2] = {leaf->issuer, leaf->subject};
+    struct bytes profile;
+    struct bytes parts[2];
 
-    if (notation_vendor_is_aws(&work->envelope)) {
-        struct bytes profile =
-            notation_envelope_attribute(&work->envelope, NOTATION_AWS_PROFILE)->text;
-
-        parts[1] = bytes_slice(profile, 0, bytes_find_last(profile, BYTES_LITERAL("/")));
+    memcpy(work->proof.signer_text, work->chain->signer_text, sizeof(work->proof.signer_text));
+    if (!notation_vendor_is_aws(&work->envelope)) {
+        work->proof.authority = work->chain->authority;
+        return true;
     }
-    x509_name_describe(leaf->subject, work->proof.signer_text, sizeof(work->proof.signer_text));
+    profile = notation_envelope_attribute(&work->envelope, NOTATION_AWS_PROFILE)->text;
+    parts[0] = x509_cert_view(work->chain->certs[0])->issuer;
+    parts[1] = bytes_slice(profile, 0, bytes_find_last(profile, BYTES_LITERAL("/")));
     return memo_name("notation authority", parts, GH_COUNT(parts), &work->proof.authority, err);
 }
 

@@ -176,6 +176,16 @@ static bool notation_chain_choose_alg(struct notation_chain *chain, struct gh_er
                    "the signing key is neither RSA 2048, 3072, 4096 nor P-256, P-384, P-521");
 }
 
+/* Certificates come and go; issuer and subject stay. */
+static bool notation_chain_name_signer(struct notation_chain *chain, struct gh_error *err)
+{
+    const struct x509_view *leaf = x509_cert_view(chain->certs[0]);
+    struct bytes parts[2] = {leaf->issuer, leaf->subject};
+
+    x509_name_describe(leaf->subject, chain->signer_text, sizeof(chain->signer_text));
+    return memo_name("notation authority", parts, GH_COUNT(parts), &chain->authority, err);
+}
+
 static bool notation_chain_fill(struct notation_chain *chain, const struct bytes *ders,
                                 size_t count, struct gh_error *err)
 {
@@ -198,6 +208,7 @@ static bool notation_chain_fill(struct notation_chain *chain, const struct bytes
     }
     GH_TRY(notation_chain_check(chain, err));
     GH_TRY(notation_chain_choose_alg(chain, err));
+    GH_TRY(notation_chain_name_signer(chain, err));
     return notation_dn_read(x509_cert_view(chain->certs[0])->subject, &chain->subject, err);
 }
 

@@ -10,6 +10,7 @@
 #define CRYPTO_NOTATION_CHAIN_H
 
 #include "crypto/digest.h"
+#include "crypto/evidence.h"
 #include "crypto/key.h"
 #include "crypto/notation_envelope.h"
 #include "gatehouse.h"
@@ -22,8 +23,10 @@ struct notation_chain {
     struct digest name; /* of all certificates, as notation_chain_name() gives it */
     struct x509_cert *certs[NOTATION_MAX_CHAIN]; /* leaf first */
     size_t count;
-    struct notation_dn *subject; /* of the leaf */
-    enum notation_alg alg;       /* the one algorithm the leaf's key may sign with */
+    struct notation_dn *subject;                /* of the leaf */
+    char signer_text[EVIDENCE_MAX_SIGNER_TEXT]; /* its subject, for people */
+    struct digest authority;                    /* of issuer and subject of the leaf */
+    enum notation_alg alg;                      /* the one algorithm the leaf's key may sign with */
     enum key_scheme scheme;
     enum digest_alg digest;
     int64_t not_before_unix_s; /* all certificates are valid from here … */
