@@ -194,6 +194,7 @@ struct config_tenant {
     const char *default_upstream; /* NULL when there is none */
     struct config_clients clients;
     struct snapshot snapshot;
+    const char *exceptions_file; /* path; NULL when there is none */
     const struct config_tuf_root *tuf_roots;
     size_t tuf_root_count;
 };

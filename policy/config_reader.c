@@ -447,7 +447,7 @@ static void config_read_field(struct config_reader *reader, const struct config_
     if ((field->flags & CONFIG_NOT_EMPTY) != 0 && node->kind == YAML_LIST && node->count == 0) {
         config_error(reader, node, "%s: an empty list; expected at least one item", field->name);
     }
-    if ((field->flags & CONFIG_LATER) != 0) {
+    if ((field->flags & CONFIG_LATER) != 0 && !(field->type == CONFIG_BOOL && !*(bool *)out)) {
         config_error_at_key(reader, node, "%s: not supported yet", field->name);
     }
 }

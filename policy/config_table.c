@@ -150,7 +150,7 @@ static const struct config_field fields_clients[] = {
     {"htpasswd", CONFIG_SECRET, 0, AT(config_clients, htpasswd), .help = "Users, bcrypt."},
     {"mtls", CONFIG_BOOL, 0, AT(config_clients, is_mtls), "false",
      .help = "Subject of the client certificate."},
-    {"passthrough", CONFIG_BOOL, 0, AT(config_clients, is_passthrough), "false",
+    {"passthrough", CONFIG_BOOL, CONFIG_LATER, AT(config_clients, is_passthrough), "false",
      .help = "The client's own upstream credentials, through the gateway's token endpoint."},
 };
 static OBJECT(clients, config_clients, .help = "Who may pull; everybody by default.");

@@ -325,6 +325,7 @@ void compile_exceptions(struct compile *compile)
     const char *file = compile->reader.file;
     struct config_raw_register raw = {0};
 
+    compile->tenant->exceptions_file = compile->raw.exceptions;
     if (compile->raw.exceptions != NULL) {
         exception_read(compile, compile->raw.exceptions, &raw);
     }

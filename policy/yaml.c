@@ -162,6 +162,7 @@ static struct yaml_node *yaml_node_new(struct yaml_reader *reader, enum yaml_kin
     node->line = (uint32_t)event->start_mark.line + 1;
     node->column = (uint32_t)event->start_mark.column + 1;
     node->end_line = (uint32_t)event->end_mark.line + 1;
+    node->end_column = (uint32_t)event->end_mark.column + 1;
     return node;
 }
 
@@ -313,6 +314,7 @@ static bool yaml_list(struct yaml_reader *reader, struct yaml_node *list, int de
         GH_TRY(yaml_next(reader, &event));
         if (event.type == YAML_SEQUENCE_END_EVENT) {
             list->end_line = (uint32_t)event.end_mark.line + 1;
+            list->end_column = (uint32_t)event.end_mark.column + 1;
             yaml_event_delete(&event);
             return true;
         }
@@ -410,6 +412,7 @@ static bool yaml_map(struct yaml_reader *reader, struct yaml_node *map, int dept
         GH_TRY(yaml_next(reader, &event));
         if (event.type == YAML_MAPPING_END_EVENT) {
             map->end_line = (uint32_t)event.end_mark.line + 1;
+            map->end_column = (uint32_t)event.end_mark.column + 1;
             yaml_event_delete(&event);
             return yaml_unique(reader, map);
         }
@@ -446,6 +449,8 @@ static struct yaml_node *yaml_collection(struct yaml_reader *reader, const yaml_
     if (node == NULL) {
         return NULL;
     }
+    node->is_flow = is_list ? event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE
+                            : event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
     if (tag != NULL) {
         (void)yaml_fail(reader, event->start_mark, GH_MALFORMED_JSON, "tags are not accepted");
         return NULL;

@@ -28,13 +28,14 @@ enum yaml_type { YAML_TEXT, YAML_NULL, YAML_BOOL, YAML_INT, YAML_FLOAT };
 
 struct yaml_node {
     enum yaml_kind kind;
-    enum yaml_type type;   /* scalars */
-    uint32_t line, column; /* from 1 */
-    uint32_t end_line;     /* last line the node stands on */
-    uint32_t count;        /* children */
-    uint32_t height;       /* 0 for scalars, else one more than the highest child */
-    const char *text;      /* scalar; NUL-terminated and without NUL inside */
-    const char *key;       /* in a map: its key */
+    enum yaml_type type;           /* scalars */
+    uint32_t line, column;         /* from 1 */
+    uint32_t end_line, end_column; /* just past a scalar or a flow collection */
+    uint32_t count;                /* children */
+    uint32_t height;               /* 0 for scalars, else one more than the highest child */
+    bool is_flow;                  /* written as [ ] or { } */
+    const char *text;              /* scalar; NUL-terminated and without NUL inside */
+    const char *key;               /* in a map: its key */
     uint32_t key_line, key_column;
     bool boolean;                  /* YAML_BOOL */
     const struct yaml_node *child; /* first child of a list or map */

@@ -90,6 +90,8 @@ static const struct fault faults[] = {
     {USES "admin: {token_file: open}\n", 5, 21, "everybody on the machine can read"},
     {USES "webhook: {address: 0.0.0.0:5443, tls: {certificate: tls.crt, key: secret}}\n", 5, 1,
      "not supported yet"},
+    {USES "clients: {passthrough: true}\n", 5, 11, "not supported yet"},
+    {USES "clients: {mtls: true}\n", 5, 17, "client_ca"},
     {USES "writers: {push: [ci]}\n", 5, 11, "not supported yet"},
     {USES "default_upstream: ghcr.oi\n", 5, 19, "did you mean \"ghcr.io\""},
     {USES "exceptions_max: 401d\n", 5, 17, "a duration such as"},
