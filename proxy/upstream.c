@@ -1,5 +1,6 @@
 #include "proxy/upstream.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -156,7 +157,9 @@ bool upstream_new(const struct upstream_config *config, struct upstream **out, s
         }
     }
     upstream_limit_init(&upstream->limit, upstream->config.concurrency,
-                        upstream->config.requests_per_second, upstream->config.breaker_failures,
+                        upstream->config.requests_per_second,
+                        /* One dead host says nothing of the rest of the world. */
+                        config->is_any_host ? UINT_MAX : upstream->config.breaker_failures,
                         upstream->config.breaker_hold_ms);
     *out = GH_TAKE(upstream);
     return true;

@@ -169,8 +169,8 @@ unsigned fake_upstream_port(const struct fake_upstream *server)
 
 const char *fake_upstream_url(const struct fake_upstream *server, const char *path)
 {
-    static char ring[8][512];
-    static size_t next;
+    static _Thread_local char ring[8][512];
+    static _Thread_local size_t next;
     char *url = ring[next++ % 8];
 
     (void)snprintf(url, sizeof(ring[0]), "http://127.0.0.1:%u%s", server->port, path);

@@ -26,7 +26,7 @@ typedef bool (*fake_answer_fn)(void *ctx, struct fake_call *call);
 struct fake_upstream *fake_upstream_start(fake_answer_fn answer, void *ctx);
 void fake_upstream_stop(struct fake_upstream *server);
 unsigned fake_upstream_port(const struct fake_upstream *server);
-/* "http://127.0.0.1:PORT" + PATH, in a ring of static buffers. */
+/* "http://127.0.0.1:PORT" + PATH, in a ring of buffers per thread. */
 const char *fake_upstream_url(const struct fake_upstream *server, const char *path);
 size_t fake_upstream_calls(struct fake_upstream *server);
 /* Calls whose head holds TEXT. */
