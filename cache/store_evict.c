@@ -65,6 +65,7 @@ static void store_read_time(struct bytes value, void *arg)
     int64_t *time = arg;
 
     *time = value.len >= STORE_MADE_BYTES ? (int64_t)store_get_u64(value.data) : 0;
+    *time = GH_MAX(*time, 0); /* damage; differences of times stay within their type */
 }
 
 int64_t store_last_use(struct store *store, enum store_db db, struct bytes key)

@@ -21,6 +21,9 @@ enum tag_state tag_state_at(int64_t fetched_unix_s, int64_t now_unix_s, int64_t 
 {
     int64_t age;
 
+    if (fetched_unix_s < 0 || now_unix_s < 0) {
+        return TAG_ABSENT; /* no time: damage */
+    }
     if (now_unix_s < fetched_unix_s) {
         return stale_s > 0 ? TAG_STALE : TAG_ABSENT;
     }

@@ -118,11 +118,17 @@ bool verdict_record_use_who(struct verdict_cache_use *use, const char *who, int6
     return true;
 }
 
+/* A time before 1970 is damage; refusing it also keeps differences of times within their type. */
+static bool verdict_read_time(struct bytes *in, uint64_t *out)
+{
+    return bytes_u64be(in, out, NULL) && *out <= INT64_MAX;
+}
+
 void verdict_record_use_read(struct bytes in, struct verdict_cache_use *use)
 {
     uint64_t time;
 
-    if (!bytes_u64be(&in, &time, NULL)) {
+    if (!verdict_read_time(&in, &time)) {
         return;
     }
     use->last_unix_s = GH_MAX(use->last_unix_s, (int64_t)time);
@@ -130,7 +136,7 @@ void verdict_record_use_read(struct bytes in, struct verdict_cache_use *use)
         char name[VERDICT_CACHE_MAX_WHO_BYTES + 1] = {0};
         uint8_t len;
 
-        if (!bytes_u64be(&in, &time, NULL) || !bytes_u8(&in, &len, NULL) ||
+        if (!verdict_read_time(&in, &time) || !bytes_u8(&in, &len, NULL) ||
             len > VERDICT_CACHE_MAX_WHO_BYTES || !bytes_copy(&in, name, len, NULL)) {
             return;
         }

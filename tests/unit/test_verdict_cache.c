@@ -179,6 +179,44 @@ static void verdict_cache_put_again_old_rests_forgotten(void **state)
     verdict_cache_free(cache);
 }
 
+/* What the index evicts takes its pairs along: what is left under a rest is what is left stored. */
+static void verdict_cache_put_index_full_evicted_with_rests(void **state)
+{
+    struct fixture *f = *state;
+    struct store_config config = {.path = f->scratch.path, .map_bytes = 8u * 1024 * 1024};
+    struct verdict_cache *cache;
+    struct store_stats stats;
+    char *value = calloc(1, 3001);
+    size_t count = 0;
+
+    memset(value, 'v', 3000);
+    store_close(GH_TAKE(f->store));
+    assert_true(store_open(&config, &f->store, NULL));
+    cache = cache_made(f, 1);
+    for (int i = 0; i < 4000; i++) {
+        char key[32];
+
+        (void)snprintf(key, sizeof(key), "key-%d", i);
+        put_verdict(cache, key, value, true, &key_rest, 1);
+        if (i % 200 == 0) {
+            store_flush(f->store);
+        }
+    }
+    store_flush(f->store);
+    store_stats(f->store, &stats);
+    assert_true(stats.evicted > 0);
+    assert_int_equal(stats.failed, 0);
+    assert_int_equal(stats.entries[STORE_RESTS], stats.entries[STORE_VERDICTS]);
+    assert_true(verdict_cache_drop_rest(cache, &key_rest, &count, NULL));
+    /* the drop's own commit may have had to evict first */
+    assert_true(count > 0 && count <= stats.entries[STORE_VERDICTS]);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.entries[STORE_VERDICTS], 0);
+    assert_int_equal(stats.entries[STORE_RESTS], 0);
+    verdict_cache_free(cache);
+    free(value);
+}
+
 static bool take_first(struct bytes key, struct bytes value, void *arg)
 {
     return !bytes_dup(value, arg, NULL);
@@ -385,6 +423,7 @@ int main(void)
         CASE(verdict_cache_get_edited_value_missed),
         CASE(verdict_cache_get_other_version_missed),
         CASE(verdict_cache_put_memory_full_oldest_use_evicted),
+        CASE(verdict_cache_put_index_full_evicted_with_rests),
         CASE(verdict_cache_put_past_limits_refused),
         CASE(verdict_cache_each_rest_listed_with_who_pulled),
         CASE(verdict_cache_get_many_threads_nothing_leaks),
