@@ -110,17 +110,23 @@ char *arena_string(struct arena *arena, const char *string)
 
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
-    char text[2048];
     va_list args;
+    va_list again;
+    char *out = NULL;
     int len;
 
     va_start(args, format);
-    len = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    if (len < 0) {
-        return NULL;
+    va_copy(again, args);
+    len = vsnprintf(NULL, 0, format, args);
+    if (len >= 0) {
+        out = arena_alloc(arena, (size_t)len + 1, 1);
     }
-    return arena_copy(arena, text, GH_MIN((size_t)len, sizeof(text) - 1));
+    if (out != NULL) {
+        (void)vsnprintf(out, (size_t)len + 1, format, again);
+    }
+    va_end(again);
+    va_end(args);
+    return out;
 }
 
 size_t arena_used(const struct arena *arena)

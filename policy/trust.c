@@ -400,19 +400,17 @@ const struct signer *compile_signer_find(struct compile *compile, const char *na
     size_t used = 0;
 
     for (size_t i = 0; i < compile->raw.signers.count; i++) {
-        const char *known = compile->raw.signers.items[i].at.name;
-
-        if (strcmp(known, name) == 0) {
+        if (strcmp(compile->raw.signers.items[i].at.name, name) == 0) {
             if (compile->signers == NULL) {
                 return NULL;
             }
             compile->signers[i].is_used = true;
             return compile->signers[i].signer;
         }
-        if (used < sizeof(words)) {
-            used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s",
-                                     used == 0 ? "" : "|", known);
-        }
+    }
+    for (size_t i = 0; i < compile->raw.signers.count && used < sizeof(words); i++) {
+        used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s", used == 0 ? "" : "|",
+                                 compile->raw.signers.items[i].at.name);
     }
     config_error_found(&compile->reader, node, "the name of a signer", words, "signer");
     return NULL;

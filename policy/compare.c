@@ -1,0 +1,258 @@
+#include "policy/compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/signer.h"
+#include "metrics/text.h"
+#include "policy/explain.h"
+
+#define COMPARE_MAX_TEXT (1024u * 1024)
+
+/* One difference; NULL stands for "not there". */
+static void compare_row(struct compare_output *output, const char *kind, const char *name,
+                        const char *what, const char *a, const char *b)
+{
+    struct text *out = output->out;
+
+    if (output->is_json) {
+        text_put(out, output->count == 0 ? "{\"kind\":" : ",{\"kind\":");
+        text_put_json(out, kind);
+        text_put(out, ",\"name\":");
+        text_put_json(out, name);
+        text_put(out, ",\"what\":");
+        text_put_json(out, what);
+        text_put(out, ",\"a\":");
+        if (a == NULL) {
+            text_put(out, "null");
+        } else {
+            text_put_json(out, a);
+        }
+        text_put(out, ",\"b\":");
+        if (b == NULL) {
+            text_put(out, "null");
+        } else {
+            text_put_json(out, b);
+        }
+        text_put(out, "}");
+    } else {
+        text_printf(out, "%s %s: %s\n", kind, name, what);
+        if (a != NULL) {
+            text_printf(out, "  a: %s\n", a);
+        }
+        if (b != NULL) {
+            text_printf(out, "  b: %s\n", b);
+        }
+    }
+    output->count++;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    const char *const *left = a;
+    const char *const *right = b;
+
+    return strcmp(*left, *right);
+}
+
+/* Patterns in an order of their own, so that only what they mean is compared. */
+static char *compare_patterns(const struct image_pattern *patterns, size_t count)
+{
+    struct text text;
+    const char **sorted = calloc(count + 1, sizeof(*sorted));
+    char *out;
+
+    text_init(&text, COMPARE_MAX_TEXT);
+    for (size_t i = 0; sorted != NULL && i < count; i++) {
+        sorted[i] = patterns[i].text;
+    }
+    if (sorted != NULL) {
+        qsort(sorted, count, sizeof(*sorted), compare_texts);
+    }
+    for (size_t i = 0; sorted != NULL && i < count; i++) {
+        text_printf(&text, "%s%s", i == 0 ? "" : ", ", sorted[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        char digest[DIGEST_MAX_TEXT];
+
+        if (patterns[i].digest.alg != DIGEST_NONE) {
+            digest_format(&patterns[i].digest, digest);
+            text_printf(&text, " @%s", digest);
+        }
+    }
+    text_put(&text, "");
+    out = strdup(text_cstr(&text));
+    text_done(&text);
+    free(sorted);
+    return out;
+}
+
+static char *compare_expr(const struct policy *policy)
+{
+    struct text text;
+    char *out;
+
+    text_init(&text, COMPARE_MAX_TEXT);
+    explain_put_expr(&text, &policy->expr);
+    if (policy->is_each) {
+        text_put(&text, ", of each platform");
+    }
+    if (policy->is_digest_required) {
+        text_put(&text, ", by digest");
+    }
+    for (size_t i = 0; i < policy->deny_tag_count; i++) {
+        text_printf(&text, ", not tag %s", policy->deny_tags[i]);
+    }
+    out = strdup(text_cstr(&text));
+    text_done(&text);
+    return out;
+}
+
+static void compare_strings(struct compare_output *output, const struct policy *policy,
+                            const char *what, char *a, char *b)
+{
+    if (a != NULL && b != NULL && strcmp(a, b) != 0) {
+        compare_row(output, "policy", policy->name, what, a, b);
+    }
+    free(a);
+    free(b);
+}
+
+/* Fingerprints of the leaves differ where their texts do not: other keys, checks or conditions. */
+static bool compare_leaves_differ(const struct policy_expr *a, const struct policy_expr *b)
+{
+    if (a->kind != b->kind || a->count != b->count || a->threshold != b->threshold) {
+        return true;
+    }
+    if (a->kind == POLICY_LEAF) {
+        return !digest_equal(&a->leaf->fingerprint, &b->leaf->fingerprint);
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (compare_leaves_differ(&a->items[i], &b->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void compare_policy(struct compare_output *output, const struct policy *a,
+                           const struct policy *b, int64_t now_unix_s)
+{
+    const char *mode_a = policy_mode_label(policy_mode_at(a, now_unix_s));
+    const char *mode_b = policy_mode_label(policy_mode_at(b, now_unix_s));
+    char *expr_a = compare_expr(a);
+    char *expr_b = compare_expr(b);
+
+    if (strcmp(mode_a, mode_b) != 0) {
+        compare_row(output, "policy", a->name, "mode", mode_a, mode_b);
+    }
+    if (a->is_baseline != b->is_baseline) {
+        compare_row(output, "policy", a->name, "baseline", a->is_baseline ? "true" : "false",
+                    b->is_baseline ? "true" : "false");
+    }
+    compare_strings(output, a, "images", compare_patterns(a->images, a->image_count),
+                    compare_patterns(b->images, b->image_count));
+    compare_strings(output, a, "except", compare_patterns(a->excepts, a->except_count),
+                    compare_patterns(b->excepts, b->except_count));
+    if (expr_a != NULL && expr_b != NULL && strcmp(expr_a, expr_b) == 0 &&
+        compare_leaves_differ(&a->expr, &b->expr)) {
+        compare_row(output, "policy", a->name,
+                    "asks for the same by name, but the signers, checks or conditions differ",
+                    expr_a, expr_b);
+    }
+    compare_strings(output, a, "requirements", expr_a, expr_b);
+}
+
+static void compare_policies(struct compare_output *output, const struct snapshot *a,
+                             const struct snapshot *b, int64_t now_unix_s)
+{
+    size_t i = 0;
+    size_t j = 0;
+
+    while (i < a->policy_count || j < b->policy_count) {
+        int order = i == a->policy_count   ? 1
+                    : j == b->policy_count ? -1
+                                           : strcmp(a->policies[i].name, b->policies[j].name);
+
+        if (order == 0) {
+            compare_policy(output, &a->policies[i++], &b->policies[j++], now_unix_s);
+        } else {
+            const struct policy *policy = order < 0 ? &a->policies[i++] : &b->policies[j++];
+            char *images = compare_patterns(policy->images, policy->image_count);
+
+            compare_row(output, "policy", policy->name, order < 0 ? "only in a" : "only in b",
+                        order < 0 ? images : NULL, order < 0 ? NULL : images);
+            free(images);
+        }
+    }
+}
+
+static const struct signer *compare_find(const struct snapshot *snapshot, const char *name)
+{
+    for (size_t i = 0; i < snapshot->signer_count; i++) {
+        if (strcmp(snapshot->signers[i]->name, name) == 0) {
+            return snapshot->signers[i];
+        }
+    }
+    return NULL;
+}
+
+static void compare_signers(struct compare_output *output, const struct snapshot *a,
+                            const struct snapshot *b)
+{
+    for (size_t i = 0; i < a->signer_count; i++) {
+        const struct signer *left = a->signers[i];
+        const struct signer *right = compare_find(b, left->name);
+
+        if (right == NULL) {
+            compare_row(output, "signer", left->name, "only in a", NULL, NULL);
+        } else if (!digest_equal(&left->fingerprint, &right->fingerprint)) {
+            char one[DIGEST_MAX_TEXT];
+            char two[DIGEST_MAX_TEXT];
+
+            digest_format(&left->fingerprint, one);
+            digest_format(&right->fingerprint, two);
+            compare_row(output, "signer", left->name,
+                        "keys, identities, trust material or settings differ", one, two);
+        }
+    }
+    for (size_t i = 0; i < b->signer_count; i++) {
+        if (compare_find(a, b->signers[i]->name) == NULL) {
+            compare_row(output, "signer", b->signers[i]->name, "only in b", NULL, NULL);
+        }
+    }
+}
+
+static void compare_exceptions(struct compare_output *output, const struct snapshot *a,
+                               const struct snapshot *b, int64_t now_unix_s)
+{
+    size_t i = 0;
+    size_t j = 0;
+
+    while (i < a->exception_count || j < b->exception_count) {
+        int order = i == a->exception_count   ? 1
+                    : j == b->exception_count ? -1
+                                              : strcmp(a->exceptions[i].id, b->exceptions[j].id);
+
+        if (order != 0) {
+            compare_row(output, "exception", order < 0 ? a->exceptions[i].id : b->exceptions[j].id,
+                        order < 0 ? "only in a" : "only in b", NULL, NULL);
+        } else if (exception_in_force(&a->exceptions[i], now_unix_s) !=
+                   exception_in_force(&b->exceptions[j], now_unix_s)) {
+            bool is_in_force = exception_in_force(&a->exceptions[i], now_unix_s);
+
+            compare_row(output, "exception", a->exceptions[i].id, "in force",
+                        is_in_force ? "yes" : "no", is_in_force ? "no" : "yes");
+        }
+        i += order <= 0 ? 1 : 0;
+        j += order >= 0 ? 1 : 0;
+    }
+}
+
+void compare_put(struct compare_output *output, const struct snapshot *a, const struct snapshot *b,
+                 int64_t now_unix_s)
+{
+    compare_policies(output, a, b, now_unix_s);
+    compare_signers(output, a, b);
+    compare_exceptions(output, a, b, now_unix_s);
+}
