@@ -50,6 +50,7 @@
  * Lock ranks. A thread may only take a lock whose rank is higher than any it holds; a debug build
  * aborts where that order is broken (metrics/lock.h).
  */
+#define GH_RANK_RELOAD 5         /* one reload at a time */
 #define GH_RANK_CONFIG 10        /* configuration snapshot pointer */
 #define GH_RANK_GATE 20          /* verifications in flight */
 #define GH_RANK_FILL 30          /* fills in flight */

@@ -330,17 +330,11 @@ static enum route_fault route_read_path(struct bytes path, struct route *out)
     return ROUTE_NOT_FOUND;
 }
 
-enum route_fault route_parse(struct bytes target, struct route *out)
+enum route_fault route_parse(struct bytes path, struct bytes query, struct route *out)
 {
     struct route route = {0};
-    struct bytes query = target;
-    struct bytes path;
     enum route_fault fault = ROUTE_OK;
 
-    if (!bytes_split(&query, '?', &path)) {
-        path = target;
-        query = bytes_make(NULL, 0);
-    }
     if (bytes_equal_cstr(path, "/v2/") || bytes_equal_cstr(path, "/v2")) {
         route.kind = ROUTE_VERSION;
     } else if (!bytes_starts_with(path, BYTES_LITERAL("/v2/"))) {

@@ -51,12 +51,12 @@ enum route_fault {
 };
 
 /*
- * Read TARGET ("/v2/name/manifests/ref?ns=…"). Percent-encoding is resolved once; an encoded slash
- * never becomes a separator.
+ * Read the path and the query of a target ("/v2/name/manifests/ref", "ns=…"; no question mark).
+ * Percent-encoding is resolved once; an encoded slash never becomes a separator.
  *
  * Gives: *out, filled only with ROUTE_OK
  */
-enum route_fault route_parse(struct bytes target, struct route *out);
+enum route_fault route_parse(struct bytes path, struct bytes query, struct route *out);
 
 /* The distribution grammar of repository names. An upstream's host[:port] may be the first
  * component where ALLOW_HOST is set. */
