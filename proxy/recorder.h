@@ -1,0 +1,59 @@
+/*
+ * Recording decisions: the audit record is written before an allow is answered, the counters count
+ * once per answer, and the whole decision is kept for `why`. Equal decisions share an id; an allow
+ * is written once per id, principal and day, a refusal's repeats are folded into a count.
+ *
+ * Threads: any. What was recorded lately is known without a lock; one lock of rank GH_RANK_LIMIT
+ *          for folding refusals. No lock is held while the audit log is written.
+ */
+#ifndef PROXY_RECORDER_H
+#define PROXY_RECORDER_H
+
+#include "gatehouse.h"
+#include "metrics/error.h"
+#include "proxy/gate.h"
+
+struct audit;
+struct gateway;
+struct recorder;
+
+struct recorder_note {
+    const char *tenant;
+    const char *image; /* "upstream/repository:tag" or "…@digest" */
+    const char *digest;
+    const char *media_type;
+    const char *principal; /* "" for anonymous clients */
+    const char *client;    /* address */
+    enum gate_surface surface;
+};
+
+/* GATEWAY and AUDIT are borrowed. Gives: *out: new, recorder_free(). */
+GH_CHECKED bool recorder_new(struct gateway *gateway, struct audit *audit, struct recorder **out,
+                             struct gh_error *err);
+void recorder_free(struct recorder *recorder);
+GH_DEFINE_FREEP(recorder, struct recorder)
+
+/* Whether the whole decision of that id is kept; if not, recorder_decision() wants it explained. */
+bool recorder_knows(const struct recorder *recorder, const char *id);
+
+/*
+ * Record a decision that is about to be answered. PLAN belongs to it.
+ *
+ * Fails: AUDIT_UNAVAILABLE where an allow could not be written: it must not be answered then.
+ *        Refusals never fail, and subjects allowed before go on.
+ */
+GH_CHECKED bool recorder_decision(struct recorder *recorder, const struct recorder_note *note,
+                                  const struct decision *decision, const struct decide_plan *plan,
+                                  struct gh_error *err);
+/* Count and record a subject whose own bytes are broken, or that could not be had. */
+void recorder_failure(struct recorder *recorder, const struct recorder_note *note, bool is_denial,
+                      const struct gh_error *error);
+/* Write an event of its own: start, stop, reload, administrative calls. MEMBERS is JSON without
+ * braces (`"a":1,"b":"c"`), may be "". False when it could not be written. */
+bool recorder_event(struct recorder *recorder, const char *type, const char *members);
+/* Once a second: write folded repeats, sync, checkpoints. Blocking. */
+void recorder_tick(struct recorder *recorder);
+/* False after a write failed and until one succeeded. */
+bool recorder_is_available(const struct recorder *recorder);
+
+#endif

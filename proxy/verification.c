@@ -1,0 +1,681 @@
+#include "proxy/verification.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "metrics/text.h"
+#include "policy/evidence_record.h"
+#include "proxy/content.h"
+#include "proxy/gateway.h"
+#include "proxy/generation.h"
+#include "proxy/helper.h"
+#include "proxy/known.h"
+#include "proxy/pull.h"
+#include "proxy/referrers.h"
+#include "proxy/target.h"
+#include "proxy/verdicts.h"
+#include "proxy/verification_job.h"
+#include "proxy/wanted.h"
+#include "proxy/worker.h"
+
+struct verification_seat {
+    struct flight_seat *seat;
+    verification_fn fn;
+    void *ctx;
+};
+
+/* Where the evidence that is being judged came from. */
+enum verification_source { VERIFICATION_STORED, VERIFICATION_FOUND, VERIFICATION_FALLBACK };
+
+struct verification {
+    struct verification_job job; /* first: what the verifier thread sees */
+    struct gateway *gateway;
+    struct worker *worker;
+    struct generation *generation;
+    struct target target;
+    struct content *subject;
+    struct flight *flight; /* NULL once finished */
+    char *tag;
+    enum verification_source source;
+    struct evidence_record *stored;
+    int64_t stored_unix_s;
+    struct referrers_result *found;
+    struct referrers_search *search;
+    struct wanted_fetch *fetch;
+    struct event *deadline;
+    struct pull *base_pull;
+    struct verification_seat *base_seat;
+    struct content *base_content;
+    struct target base_target;
+    struct generation *base_generation;
+    struct require base_require;
+    struct decide_leaf base_leaf;
+    int64_t counted_bytes; /* of gateway->evidence_bytes */
+    unsigned rounds;
+    unsigned depth;
+    bool is_working;  /* the job is with a verifier */
+    bool is_finished; /* nobody waits any more; freed when the job is back */
+    bool is_own_time; /* decided as of another time */
+    bool is_explaining;
+};
+
+static void verification_step(struct verification *v);
+static void verification_search(struct verification *v);
+
+static void verification_result_destroy(struct flight_result *base)
+{
+    struct verification_result *result = (struct verification_result *)base;
+
+    for (size_t i = 0; i < result->count; i++) {
+        verdict_unref(result->verdicts[i]);
+    }
+    free(result->verdicts);
+    free(result->requires);
+    free(result);
+}
+
+struct verdict *verification_find(const struct verification_result *result,
+                                  const struct require *require)
+{
+    for (size_t i = 0; result != NULL && i < result->count; i++) {
+        if (result->requires[i] == require) {
+            return result->verdicts[i];
+        }
+    }
+    return NULL;
+}
+
+static void verification_free(struct verification *v)
+{
+    (void)__atomic_sub_fetch(&v->gateway->evidence_bytes, v->counted_bytes, __ATOMIC_RELAXED);
+    if (v->deadline != NULL) {
+        event_free(v->deadline);
+    }
+    verification_job_done(&v->job);
+    evidence_record_free(v->stored);
+    referrers_result_unref(v->found);
+    content_unref(v->subject);
+    content_unref(v->base_content);
+    generation_unref(v->generation);
+    free(v->tag);
+    free(v);
+}
+
+/* A leaf that got no verdict in time is undecided; its reason is what stopped the rest. */
+static struct verdict *verification_undecided(const struct gh_error *error, int64_t now)
+{
+    struct verdict *verdict = verdict_new();
+
+    if (verdict != NULL) {
+        verdict->outcome = VERDICT_UNDECIDED;
+        verdict->error = *error;
+        verdict->made_unix_s = now;
+        verdict->until_unix_s = now;
+    }
+    return verdict;
+}
+
+static struct verification_result *verification_collect(struct verification *v,
+                                                        const struct gh_error *error)
+{
+    struct verification_result *result = calloc(1, sizeof(*result));
+    size_t count = v->job.leaf_count;
+
+    if (result == NULL) {
+        return NULL;
+    }
+    result->base.references = 1;
+    result->base.destroy = verification_result_destroy;
+    result->requires = calloc(count + 1, sizeof(*result->requires));
+    result->verdicts = calloc(count + 1, sizeof(*result->verdicts));
+    if (result->requires == NULL || result->verdicts == NULL) {
+        verification_result_destroy(&result->base);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        /* While a verifier still works, what it writes may not be read. */
+        bool is_readable = !v->is_working && v->job.verdicts[i] != NULL;
+
+        result->requires[i] = v->job.leaves[i].require;
+        result->verdicts[i] = is_readable ? verdict_ref(v->job.verdicts[i])
+                                          : verification_undecided(error, v->job.now_unix_s);
+        if (result->verdicts[i] == NULL) {
+            verification_result_destroy(&result->base);
+            return NULL;
+        }
+        result->count = i + 1;
+    }
+    return result;
+}
+
+static void verification_keep(struct verification *v)
+{
+    int64_t now = gateway_now();
+
+    if (v->is_own_time || v->gateway->store == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < v->job.leaf_count; i++) {
+        const struct verdicts_key key = {
+            .target = &v->target,
+            .digest = &v->subject->digest,
+            .media_type = v->subject->media_type,
+            .tag = v->tag,
+            .require = v->job.leaves[i].require,
+        };
+
+        if (v->job.verdicts[i] != NULL && v->job.leaves[i].require->index != SIZE_MAX) {
+            verdicts_put(v->gateway, v->generation, &key, v->job.verdicts[i], now);
+        }
+    }
+    if (v->found != NULL && v->found->set.incomplete.cause == GH_CAUSE_NONE) {
+        known_evidence_put(v->gateway, &v->target, &v->subject->digest, &v->found->set, now);
+    }
+}
+
+/* Give what there is to everybody who waits. ERROR explains what is missing; may be NULL. */
+static void verification_finish(struct verification *v, const struct gh_error *error)
+{
+    static const struct gh_error unknown = {.cause = GH_INTERNAL_ERROR,
+                                            .text = "the verification ended early"};
+    struct verification_result *result;
+
+    if (v->is_finished) {
+        return;
+    }
+    v->is_finished = true;
+    if (!v->is_working) {
+        verification_keep(v);
+    }
+    result =
+        verification_collect(v, error != NULL && error->cause != GH_CAUSE_NONE ? error : &unknown);
+    flight_finish(GH_TAKE(v->flight), result != NULL ? &result->base : NULL);
+    referrers_cancel(GH_TAKE(v->search));
+    wanted_cancel(GH_TAKE(v->fetch));
+    pull_leave(GH_TAKE(v->base_pull));
+    verification_leave(GH_TAKE(v->base_seat));
+    if (!v->is_working) {
+        verification_free(v);
+    }
+}
+
+static void verification_fail(struct verification *v, enum gh_cause cause, const char *text)
+{
+    struct gh_error error = {0};
+
+    (void)gh_fail(&error, cause, "%s", text);
+    verification_finish(v, &error);
+}
+
+static void verification_on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct verification *v = arg;
+    struct gh_error error = {0};
+
+    (void)gh_fail(&error, GH_TIME_BUDGET_EXCEEDED, "verification took longer than %lld s",
+                  (long long)v->generation->config->limits.verification_time_s);
+    verification_finish(v, &error);
+}
+
+/* ---- the verifier thread ---- */
+
+static void verification_work(struct helper_job *job)
+{
+    verification_job_run((struct verification_job *)job);
+}
+
+static void verification_back(struct helper_job *job, struct worker *worker)
+{
+    struct verification *v = (struct verification *)job;
+
+    v->is_working = false;
+    if (v->is_finished) {
+        verification_free(v);
+        return;
+    }
+    verification_step(v);
+}
+
+static void verification_dropped(struct helper_job *job)
+{
+    struct verification *v = (struct verification *)job;
+
+    v->is_working = false;
+    if (v->is_finished) {
+        verification_free(v);
+        return;
+    }
+    verification_fail(v, GH_INTERNAL_ERROR, "the gateway is stopping");
+}
+
+static void verification_submit(struct verification *v, const struct evidence_set *set)
+{
+    v->job.evidence = set;
+    v->job.answers = NULL;
+    v->job.helper.worker = v->worker;
+    v->job.helper.run = verification_work;
+    v->job.helper.done = verification_back;
+    v->job.helper.drop = verification_dropped;
+    v->job.answers = &v->job.fetched.view;
+    v->is_working = true;
+    if (!helper_submit(v->gateway->verifiers, &v->job.helper)) {
+        v->is_working = false;
+        verification_fail(v, GH_TIME_BUDGET_EXCEEDED, "too many verifications are waiting");
+    }
+}
+
+/* ---- the search ---- */
+
+static bool verification_lookup(void *ctx, enum referrers_part part, const struct digest *digest,
+                                struct bytes_buf *out)
+{
+    const struct verification *v = ctx;
+
+    return v->gateway->store != NULL && known_blob_get(v->gateway, digest, out);
+}
+
+static void verification_store(void *ctx, enum referrers_part part, const struct digest *digest,
+                               const char *media_type, struct bytes content)
+{
+    const struct verification *v = ctx;
+
+    if (v->gateway->store != NULL) {
+        known_blob_put(v->gateway, digest, media_type, content);
+    }
+}
+
+static unsigned verification_kinds(const struct verification *v)
+{
+    unsigned kinds = 0;
+
+    for (size_t i = 0; i < v->job.leaf_count; i++) {
+        for (int kind = EVIDENCE_COSIGN_SIGNATURE; kind <= EVIDENCE_OPENPGP; kind++) {
+            if (require_uses(v->job.leaves[i].require, (enum evidence_kind)kind)) {
+                kinds |= REFERRERS_KIND(kind);
+            }
+        }
+    }
+    return kinds;
+}
+
+/* The image's own repository first, then what signers name as `signature_repository`. */
+static size_t verification_places(struct verification *v,
+                                  struct referrers_place places[REFERRERS_MAX_PLACES],
+                                  struct target targets[REFERRERS_MAX_PLACES])
+{
+    size_t count = 1;
+
+    places[0] = (struct referrers_place){.upstream = v->target.upstream,
+                                         .repository = v->target.ref.repository};
+    for (size_t i = 0; i < v->job.leaf_count && count < REFERRERS_MAX_PLACES; i++) {
+        const struct signer *signer = v->job.leaves[i].require->signer;
+        struct gh_error error = {0};
+
+        if (signer != NULL && signer->signature_repository != NULL &&
+            target_of_text(v->generation, v->target.tenant, signer->signature_repository,
+                           &targets[count], &error)) {
+            places[count] = (struct referrers_place){.upstream = targets[count].upstream,
+                                                     .repository = targets[count].ref.repository,
+                                                     .label = signer->signature_repository};
+            count++;
+        }
+    }
+    return count;
+}
+
+static void verification_on_found(void *ctx, struct referrers_result *result)
+{
+    struct verification *v = ctx;
+
+    v->search = NULL;
+    if (result == NULL) {
+        verification_fail(v, GH_INTERNAL_ERROR, "no memory for evidence");
+        return;
+    }
+    v->found = result;
+    for (size_t i = 0; i < result->set.count; i++) {
+        v->counted_bytes += (int64_t)result->set.items[i].blob.len;
+    }
+    (void)__atomic_add_fetch(&v->gateway->evidence_bytes, v->counted_bytes, __ATOMIC_RELAXED);
+    v->source = VERIFICATION_FOUND;
+    verification_submit(v, &result->set);
+}
+
+static void verification_search(struct verification *v)
+{
+    struct referrers_place places[REFERRERS_MAX_PLACES];
+    struct target targets[REFERRERS_MAX_PLACES];
+    const struct config_limits *limits = &v->generation->config->limits;
+    const struct referrers_ask ask = {
+        .places = places,
+        .place_count = verification_places(v, places, targets),
+        .subject = v->subject->digest,
+        .kinds = verification_kinds(v),
+        .max_blob_bytes = (size_t)limits->evidence_bytes,
+        .timeout_ms = (unsigned)(limits->verification_time_s * 1000),
+        .ctx = v,
+        .lookup = verification_lookup,
+        .store = verification_store,
+    };
+
+    if (__atomic_load_n(&v->gateway->evidence_bytes, __ATOMIC_RELAXED) >
+        limits->evidence_memory_bytes) {
+        verification_fail(v, GH_MEMORY_BUDGET_EXCEEDED, "too much evidence is being verified");
+        return;
+    }
+    v->search =
+        referrers_find(worker_member(v->worker, WORKER_SLOT_UPSTREAM), &ask, verification_on_found);
+    if (v->search == NULL) {
+        verification_fail(v, GH_INTERNAL_ERROR, "no memory to look for evidence");
+    }
+}
+
+/* ---- base images ---- */
+
+static void verification_base_over(struct verification *v, struct verdict *verdict)
+{
+    struct require_other *other = &v->job.others[v->job.other_count++];
+
+    *other = v->job.wanted_other;
+    other->verdict = verdict;
+    v->job.has_wanted_other = false;
+    verification_submit(v, v->job.evidence);
+}
+
+static void verification_base_failed(struct verification *v, enum gh_cause cause, const char *text)
+{
+    struct gh_error error = {0};
+
+    (void)gh_fail(&error, cause, "the base image: %s", text);
+    verification_base_over(v, verification_undecided(&error, v->job.now_unix_s));
+}
+
+static void verification_on_base_verdict(void *ctx, const struct verification_result *result)
+{
+    struct verification *v = ctx;
+    struct verdict *verdict = verification_find(result, &v->base_require);
+
+    v->base_seat = NULL;
+    if (verdict == NULL) {
+        verification_base_failed(v, GH_INTERNAL_ERROR, "no memory");
+        return;
+    }
+    verification_base_over(v, verdict_ref(verdict));
+}
+
+static void verification_on_base_pulled(void *ctx, const struct pull_result *result)
+{
+    struct verification *v = ctx;
+    struct verification_ask ask = {
+        .generation = v->generation,
+        .target = &v->base_target,
+        .leaves = &v->base_leaf,
+        .leaf_count = 1,
+        .is_explaining = v->is_explaining,
+        .at_unix_s = v->is_own_time ? v->job.now_unix_s : 0,
+        .depth = v->depth + 1,
+    };
+
+    v->base_pull = NULL;
+    if (result->outcome == PULL_ABSENT || result->outcome == PULL_BROKEN) {
+        struct gh_error error = {0};
+        struct verdict *verdict;
+
+        (void)gh_fail(&error, GH_BASE_IMAGE_UNVERIFIED, "the base image cannot be had: %s",
+                      result->error.text);
+        verdict = verification_undecided(&error, v->job.now_unix_s);
+        if (verdict != NULL) {
+            verdict->outcome = VERDICT_DENIED;
+        }
+        verification_base_over(v, verdict);
+        return;
+    }
+    if (result->outcome != PULL_OK) {
+        verification_base_failed(v, GH_UPSTREAM_UNAVAILABLE, result->error.text);
+        return;
+    }
+    v->base_content = content_ref(result->content);
+    ask.subject = v->base_content;
+    v->base_seat = verification_join(v->gateway, v->worker, &ask, verification_on_base_verdict, v);
+    if (v->base_seat == NULL) {
+        verification_base_failed(v, GH_INTERNAL_ERROR, "no memory");
+    }
+}
+
+/* The base must be signed by the signer that the requirement names, nothing more. */
+static void verification_base(struct verification *v)
+{
+    const struct require *asked = v->job.wanted_other_of;
+    struct gh_error error = {0};
+
+    if (v->depth > 0 || v->job.other_count == VERIFICATION_MAX_OTHERS) {
+        verification_fail(v, GH_BASE_IMAGE_UNVERIFIED, "base images are nested too deeply");
+        return;
+    }
+    content_unref(GH_TAKE(v->base_content));
+    v->base_require = (struct require){.kind = REQUIRE_SIGNATURE,
+                                       .index = SIZE_MAX,
+                                       .label = asked->label,
+                                       .signer = asked->signer,
+                                       .fingerprint = asked->signer->fingerprint};
+    v->base_leaf = (struct decide_leaf){.require = &v->base_require, .is_blocking = true};
+    if (!target_of_text(v->generation, v->target.tenant, v->job.wanted_other.name, &v->base_target,
+                        &error)) {
+        /* A base from a registry that is not configured cannot be verified: that is a denial. */
+        struct verdict *verdict = verification_undecided(&error, v->job.now_unix_s);
+
+        if (verdict != NULL) {
+            verdict->outcome = VERDICT_DENIED;
+            verdict->error.cause = GH_BASE_IMAGE_UNVERIFIED;
+        }
+        verification_base_over(v, verdict);
+        return;
+    }
+    v->base_pull =
+        pull_manifest(v->gateway, v->worker, v->generation, &v->base_target,
+                      &v->job.wanted_other.digest, NULL, NULL, verification_on_base_pulled, v);
+    if (v->base_pull == NULL) {
+        verification_base_failed(v, GH_INTERNAL_ERROR, "no memory");
+    }
+}
+
+/* ---- what the core lacks ---- */
+
+static void verification_on_fetched(void *ctx, bool added)
+{
+    struct verification *v = ctx;
+
+    v->fetch = NULL;
+    if (!added) {
+        verification_fail(v, GH_REVOCATION_UNAVAILABLE, "what revocation needs was not obtained");
+        return;
+    }
+    verification_submit(v, v->job.evidence);
+}
+
+static bool verification_is_satisfied(const struct verification *v)
+{
+    for (size_t i = 0; i < v->job.leaf_count; i++) {
+        if (v->job.verdicts[i] == NULL || v->job.verdicts[i]->outcome != VERDICT_SATISFIED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Only what is not satisfied is judged again over the next evidence. */
+static void verification_reset(struct verification *v)
+{
+    for (size_t i = 0; i < v->job.leaf_count; i++) {
+        if (v->job.verdicts[i] != NULL && v->job.verdicts[i]->outcome != VERDICT_SATISFIED) {
+            verdict_unref(v->job.verdicts[i]);
+            v->job.verdicts[i] = NULL;
+        }
+    }
+}
+
+/* The job is back: fetch and go on, look further, or finish. */
+static void verification_step(struct verification *v)
+{
+    if (v->job.wants.count > 0 || v->job.has_wanted_other) {
+        if (++v->rounds > VERIFICATION_MAX_ROUNDS) {
+            verification_fail(v, GH_COUNT_LIMIT_EXCEEDED, "verification asks for too much");
+        } else if (v->job.has_wanted_other) {
+            evidence_wants_done(&v->job.wants);
+            verification_base(v);
+        } else {
+            v->fetch = wanted_start(v->gateway, v->worker, v->generation, &v->job.wants,
+                                    &v->job.fetched, verification_on_fetched, v);
+            if (v->fetch == NULL) {
+                verification_fail(v, GH_REVOCATION_UNAVAILABLE, "nothing could be fetched");
+            }
+        }
+        return;
+    }
+    if (v->source == VERIFICATION_STORED && !verification_is_satisfied(v)) {
+        verification_reset(v);
+        verification_search(v);
+        return;
+    }
+    if (v->source == VERIFICATION_FOUND && v->found->set.incomplete.cause != GH_CAUSE_NONE &&
+        v->stored != NULL && !verification_is_satisfied(v)) {
+        /* The registry could not be asked in full: what it showed before may still satisfy. */
+        v->source = VERIFICATION_FALLBACK;
+        v->stored->set.incomplete = v->found->set.incomplete;
+        verification_reset(v);
+        verification_submit(v, &v->stored->set);
+        return;
+    }
+    verification_finish(v, NULL);
+}
+
+/* Stored evidence comes first while it is younger than a verdict may get; then nothing new can be
+ * missed for longer than that. */
+static bool verification_stored_is_fresh(const struct verification *v)
+{
+    return v->stored != NULL && !v->is_explaining &&
+           gateway_now() - v->stored_unix_s < v->generation->config->cache.verdict_ttl_s;
+}
+
+static void verification_begin(struct verification *v)
+{
+    const struct timeval limit = {.tv_sec = v->generation->config->limits.verification_time_s};
+
+    v->deadline = event_new(worker_base(v->worker), -1, 0, verification_on_deadline, v);
+    if (v->deadline == NULL || event_add(v->deadline, &limit) != 0) {
+        verification_fail(v, GH_INTERNAL_ERROR, "no memory for a deadline");
+        return;
+    }
+    if (v->gateway->store != NULL) {
+        v->stored =
+            known_evidence_get(v->gateway, &v->target, &v->subject->digest, &v->stored_unix_s);
+    }
+    if (verification_stored_is_fresh(v)) {
+        v->source = VERIFICATION_STORED;
+        verification_submit(v, &v->stored->set);
+        return;
+    }
+    verification_search(v);
+}
+
+static struct verification *verification_new(struct gateway *gateway, struct worker *worker,
+                                             const struct verification_ask *ask)
+{
+    struct verification *v = calloc(1, sizeof(*v));
+
+    if (v == NULL) {
+        return NULL;
+    }
+    v->gateway = gateway;
+    v->worker = worker;
+    v->generation = generation_ref(ask->generation);
+    v->target = *ask->target;
+    v->subject = content_ref(ask->subject);
+    v->is_own_time = ask->at_unix_s != 0;
+    v->is_explaining = ask->is_explaining;
+    v->depth = ask->depth;
+    v->job.now_unix_s = v->is_own_time ? ask->at_unix_s : gateway_now();
+    v->job.max_candidates = (size_t)ask->generation->config->limits.candidates;
+    v->job.is_explaining = ask->is_explaining;
+    v->tag = ask->tag != NULL ? strdup(ask->tag) : NULL;
+    v->job.subject = (struct evidence_subject){.digest = v->subject->digest,
+                                               .manifest = v->subject->bytes,
+                                               .media_type = v->subject->media_type,
+                                               .name = v->target.ref.name,
+                                               .tag = v->tag};
+    if ((ask->tag != NULL && v->tag == NULL) ||
+        !verification_job_leaves(&v->job, ask->leaves, ask->leaf_count)) {
+        verification_free(v);
+        return NULL;
+    }
+    return v;
+}
+
+static void verification_arrived(void *ctx, struct flight_result *base)
+{
+    struct verification_seat *seat = ctx;
+
+    seat->fn(seat->ctx, (const struct verification_result *)base);
+    free(seat);
+}
+
+/* Whoever asks the same about the same subject joins. The tag counts, since requirements that read
+ * it may. */
+static void verification_key(struct text *key, const struct verification_ask *ask)
+{
+    text_printf(key, "verify %llu %s %s %s %s %d %lld %u",
+                (unsigned long long)ask->generation->number, ask->target->tenant_name,
+                ask->target->ref.name, ask->subject->digest_text, ask->tag != NULL ? ask->tag : "",
+                (int)ask->is_explaining, (long long)ask->at_unix_s, ask->depth);
+    for (size_t i = 0; i < ask->leaf_count; i++) {
+        text_put_char(key, ' ');
+        text_put_hex(key, ask->leaves[i].require->fingerprint.value, 32);
+        text_put_char(key, ask->leaves[i].is_all_authorities ? '+' : '.');
+    }
+}
+
+struct verification_seat *verification_join(struct gateway *gateway, struct worker *worker,
+                                            const struct verification_ask *ask, verification_fn fn,
+                                            void *ctx)
+{
+    GH_OWN(text_done) struct text key;
+    struct verification_seat *seat = calloc(1, sizeof(*seat));
+    struct verification *v;
+    struct flight *lead = NULL;
+    struct gh_error error = {0};
+
+    text_init(&key, 64u * 1024);
+    verification_key(&key, ask);
+    if (seat == NULL || !text_ok(&key)) {
+        free(seat);
+        return NULL;
+    }
+    seat->fn = fn;
+    seat->ctx = ctx;
+    if (!flight_join(gateway->flights, bytes_make(key.data, key.len), worker, verification_arrived,
+                     seat, &seat->seat, &lead, &error)) {
+        free(seat);
+        return NULL;
+    }
+    if (lead == NULL) {
+        return seat;
+    }
+    v = verification_new(gateway, worker, ask);
+    if (v == NULL) {
+        flight_finish(lead, NULL);
+        return seat;
+    }
+    v->flight = lead;
+    verification_begin(v);
+    return seat;
+}
+
+void verification_leave(struct verification_seat *seat)
+{
+    if (seat != NULL) {
+        flight_leave(seat->seat);
+        free(seat);
+    }
+}
