@@ -11,7 +11,7 @@
 
 #define TASK_ACCEPT_MANIFEST                                                                       \
     MANIFEST_OCI_IMAGE ", " MANIFEST_OCI_INDEX ", " MANIFEST_DOCKER_IMAGE ","                      \
-                                                                          " " MANIFEST_DOCKER_LIST
+                       " " MANIFEST_DOCKER_LIST
 
 uint64_t referrers_task_order(size_t place, enum referrers_source source, size_t index)
 {

@@ -1,0 +1,622 @@
+#include "proxy/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/x509.h>
+
+#include "metrics/log.h"
+#include "proxy/helper.h"
+#include "proxy/htpasswd.h"
+#include "proxy/pull.h"
+#include "proxy/reach.h"
+#include "proxy/recorder.h"
+#include "proxy/referrers.h"
+#include "proxy/request_state.h"
+#include "proxy/respond.h"
+#include "proxy/upstream.h"
+#include "proxy/worker.h"
+
+/* ---- helper jobs ---- */
+
+struct request_job {
+    struct helper_job job; /* first */
+    struct request *owner; /* NULL once the client left */
+    void (*run)(void *arg);
+    void (*done)(struct request *r, void *arg);
+    void (*release)(void *arg);
+    void *arg;
+};
+
+static void request_job_run(struct helper_job *job)
+{
+    struct request_job *self = (struct request_job *)job;
+
+    self->run(self->arg);
+}
+
+static void request_job_free(struct request_job *self)
+{
+    if (self->release != NULL) {
+        self->release(self->arg);
+    }
+    free(self);
+}
+
+static void request_job_done(struct helper_job *job, struct worker *worker)
+{
+    struct request_job *self = (struct request_job *)job;
+
+    if (self->owner != NULL) {
+        self->owner->job = NULL;
+        self->done(self->owner, self->arg);
+    }
+    request_job_free(self);
+}
+
+static void request_job_drop(struct helper_job *job)
+{
+    struct request_job *self = (struct request_job *)job;
+
+    if (self->owner != NULL) {
+        self->owner->job = NULL;
+    }
+    request_job_free(self);
+}
+
+struct request_job *request_run(struct request *r, void (*run)(void *arg),
+                                void (*done)(struct request *r, void *arg),
+                                void (*release)(void *arg), void *arg)
+{
+    struct request_job *self = calloc(1, sizeof(*self));
+
+    if (self == NULL) {
+        return NULL;
+    }
+    self->owner = r;
+    self->run = run;
+    self->done = done;
+    self->release = release;
+    self->arg = arg;
+    self->job.worker = r->worker;
+    self->job.run = request_job_run;
+    self->job.done = request_job_done;
+    self->job.drop = request_job_drop;
+    if (!helper_submit(r->gateway->helpers, &self->job)) {
+        free(self);
+        return NULL;
+    }
+    r->job = self;
+    return self;
+}
+
+/* ---- errors ---- */
+
+void request_common(struct request *r)
+{
+    respond_common_headers(r->x);
+    if (r->route.ns[0] != '\0') {
+        exchange_header(r->x, "OCI-Namespace", r->route.ns);
+    }
+}
+
+void request_fail(struct request *r, unsigned status, const char *code,
+                  const struct gh_error *error, unsigned retry_after_s)
+{
+    const struct respond_error answer = {
+        .status = status,
+        .code = code,
+        .message = error->text[0] != '\0' ? error->text : NULL,
+        .cause = error->cause,
+        .digest = r->content != NULL ? r->content->digest_text : NULL,
+        .retry_after_s = retry_after_s,
+    };
+
+    r->reason = gh_reason_label(gh_cause_reason(error->cause));
+    respond_error(r->x, &answer);
+}
+
+void request_refuse(struct request *r, unsigned status, const char *code, enum gh_cause cause,
+                    const char *text)
+{
+    struct gh_error error = {0};
+
+    (void)gh_fail(&error, cause, "%s", text);
+    request_fail(r, status, code, &error, 0);
+}
+
+void request_out_of_memory(struct request *r)
+{
+    struct gh_error error = {0};
+
+    (void)gh_fail(&error, GH_MEMORY_BUDGET_EXCEEDED, "the gateway is out of memory; try again");
+    request_fail(r, 503, "UNAVAILABLE", &error, 5);
+}
+
+void request_note(const struct request *r, struct recorder_note *note, const char *digest,
+                  const char *media_type, char peer[EXCHANGE_PEER_TEXT_BYTES])
+{
+    *note = (struct recorder_note){
+        .tenant = r->target.tenant_name,
+        .image = r->image,
+        .digest = digest,
+        .media_type = media_type,
+        .principal = r->principal,
+        .client = exchange_peer(r->x, peer),
+        .surface = GATE_PULL,
+    };
+}
+
+void request_pull_failed(struct request *r, const struct pull_result *result)
+{
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    struct recorder_note note;
+    bool is_denial = result->outcome == PULL_BROKEN;
+
+    if (result->outcome != PULL_ABSENT && r->gateway->recorder != NULL) {
+        request_note(r, &note, "", "", peer);
+        recorder_failure(r->gateway->recorder, &note, is_denial, &result->error);
+    }
+    switch (result->outcome) {
+    case PULL_ABSENT:
+        request_fail(r, 404, r->route.kind == ROUTE_BLOB ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN",
+                     &result->error, 0);
+        return;
+    case PULL_DENIED:
+        request_fail(r, 403, "DENIED", &result->error, 0);
+        return;
+    case PULL_BROKEN:
+        if (gh_cause_reason(result->error.cause) == GH_REASON_UNSUPPORTED) {
+            request_fail(r, 403, "DENIED", &result->error, 0);
+        } else {
+            request_fail(r, 502, "MANIFEST_INVALID", &result->error, 0);
+        }
+        return;
+    case PULL_THROTTLED:
+        request_fail(r, 429, "TOOMANYREQUESTS", &result->error,
+                     result->retry_after_s > 0 ? result->retry_after_s : 15);
+        return;
+    case PULL_UNDECIDED:
+    case PULL_OK:
+        request_fail(r, 503, "UNAVAILABLE", &result->error,
+                     result->retry_after_s > 0 ? result->retry_after_s : 15);
+        return;
+    }
+}
+
+bool request_begun_anew(struct request *r)
+{
+    struct gh_error error = {0};
+
+    if (gateway_is_current(r->gateway, r->generation) || r->redecided >= REQUEST_MAX_REDECIDED) {
+        return false;
+    }
+    r->redecided++;
+    generation_unref(r->generation);
+    r->generation = gateway_generation(r->gateway);
+    content_unref(r->content);
+    r->content = NULL;
+    if (r->tenant >= r->generation->tenant_count ||
+        !target_of_route(r->generation, r->tenant, &r->route, &r->target, &error)) {
+        request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
+                       "the configuration was replaced, and this name is no longer known");
+        return true;
+    }
+    request_dispatch(r);
+    return true;
+}
+
+/* ---- who asks ---- */
+
+static void request_challenge(struct request *r)
+{
+    exchange_header(r->x, "WWW-Authenticate", "Basic realm=\"gatehouse\", charset=\"UTF-8\"");
+    request_refuse(r, 401, "UNAUTHORIZED", GH_CLIENT_UNAUTHENTICATED,
+                   "authenticate with a user of this gateway");
+}
+
+struct request_password {
+    struct htpasswd *htpasswd;
+    struct generation *generation; /* keeps the users */
+    char user[HTPASSWD_MAX_USER + 1];
+    char password[HTPASSWD_MAX_PASSWORD + 1];
+    int64_t now_ms;
+    bool is_right;
+};
+
+static void request_password_check(void *arg)
+{
+    struct request_password *check = arg;
+
+    check->is_right = htpasswd_check(check->htpasswd, check->user, check->password, check->now_ms);
+}
+
+static void request_password_checked(struct request *r, void *arg)
+{
+    const struct request_password *check = arg;
+
+    if (!check->is_right) {
+        request_challenge(r);
+        return;
+    }
+    (void)snprintf(r->principal, sizeof(r->principal), "%s", check->user);
+    request_dispatch(r);
+}
+
+static void request_password_release(void *arg)
+{
+    struct request_password *check = arg;
+
+    generation_unref(check->generation);
+    explicit_bzero(check, sizeof(*check));
+    free(check);
+}
+
+/* True: go on; false: answered, or a helper checks. */
+static bool request_basic(struct request *r, struct htpasswd *htpasswd, struct bytes value)
+{
+    struct request_password *check = calloc(1, sizeof(*check));
+
+    if (check == NULL) {
+        request_out_of_memory(r);
+        return false;
+    }
+    check->htpasswd = htpasswd;
+    check->generation = generation_ref(r->generation);
+    check->now_ms = (int64_t)worker_clock_ms();
+    if (!htpasswd_read_basic(value, check->user, check->password)) {
+        request_password_release(check);
+        request_challenge(r);
+        return false;
+    }
+    if (htpasswd_is_remembered(htpasswd, check->user, check->password, check->now_ms)) {
+        (void)snprintf(r->principal, sizeof(r->principal), "%s", check->user);
+        request_password_release(check);
+        return true;
+    }
+    if (request_run(r, request_password_check, request_password_checked, request_password_release,
+                    check) == NULL) {
+        request_password_release(check);
+        request_out_of_memory(r);
+    }
+    return false;
+}
+
+/* The subject's common name of a client certificate that the listener has verified. */
+static bool request_certificate(struct request *r)
+{
+    X509 *certificate = exchange_peer_certificate(r->x);
+    int len = certificate != NULL
+                  ? X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
+                                              r->principal, sizeof(r->principal))
+                  : -1;
+
+    if (len <= 0 || (size_t)len != strlen(r->principal)) {
+        r->principal[0] = '\0';
+        return false;
+    }
+    return true;
+}
+
+static bool request_authenticate(struct request *r)
+{
+    const struct generation_tenant *tenant = &r->generation->tenants[r->tenant];
+    struct bytes value;
+
+    if (tenant->htpasswd == NULL && !tenant->config->clients.is_mtls) {
+        return true;
+    }
+    if (tenant->config->clients.is_mtls && request_certificate(r)) {
+        return true;
+    }
+    if (tenant->htpasswd == NULL) {
+        request_refuse(r, 403, "DENIED", GH_CLIENT_UNAUTHENTICATED,
+                       "this gateway asks for a client certificate");
+        return false;
+    }
+    if (!http1_head_find(exchange_head(r->x), "authorization", &value)) {
+        request_challenge(r);
+        return false;
+    }
+    return request_basic(r, tenant->htpasswd, value);
+}
+
+/* ---- routing ---- */
+
+static void request_fault(struct request *r, enum route_fault fault)
+{
+    static const struct {
+        unsigned status;
+        const char *code;
+        const char *text;
+    } answers[] = {
+        [ROUTE_OK] = {500, "UNKNOWN", ""},
+        [ROUTE_NOT_FOUND] = {404, "UNSUPPORTED", "there is no such endpoint"},
+        [ROUTE_NAME_INVALID] = {400, "NAME_INVALID", "the repository name is not valid"},
+        [ROUTE_DIGEST_INVALID] = {400, "DIGEST_INVALID", "the digest is not valid"},
+        [ROUTE_TAG_INVALID] = {400, "MANIFEST_INVALID", "the tag is not valid"},
+        [ROUTE_QUERY_INVALID] = {400, "UNSUPPORTED", "a query parameter is not valid"},
+    };
+    const struct respond_error error = {.status = answers[fault].status,
+                                        .code = answers[fault].code,
+                                        .message = answers[fault].text};
+
+    respond_error(r->x, &error);
+}
+
+static void request_version(struct request *r)
+{
+    request_common(r);
+    exchange_answer(r->x, 200, "application/json", "{}", 2);
+}
+
+/* Which tenant: by host first, then by prefix, else the main file's. False: answered. */
+static bool request_find_tenant(struct request *r)
+{
+    const struct config *config = r->generation->config;
+    struct bytes host = http1_head_host(exchange_head(r->x));
+    const char *sni = exchange_server_name(r->x);
+    size_t end = bytes_find_last(host, BYTES_LITERAL(":"));
+
+    if (end != SIZE_MAX &&
+        bytes_find(bytes_slice(host, end, SIZE_MAX), BYTES_LITERAL("]")) == SIZE_MAX) {
+        host = bytes_slice(host, 0, end);
+    }
+    r->tenant = 0;
+    for (size_t t = 1; t < config->tenant_count; t++) {
+        for (size_t i = 0; i < config->tenants[t].hosts.count; i++) {
+            const char *wanted = config->tenants[t].hosts.items[i];
+            bool is_host = strlen(wanted) == host.len &&
+                           strncasecmp(wanted, (const char *)host.data, host.len) == 0;
+
+            if (sni != NULL && is_host != (strcasecmp(sni, wanted) == 0)) {
+                request_refuse(r, 421, "UNSUPPORTED", GH_NAME_UNKNOWN,
+                               "the TLS server name and the Host field name different tenants");
+                return false;
+            }
+            r->tenant = is_host ? t : r->tenant;
+        }
+    }
+    for (size_t t = 1; r->tenant == 0 && t < config->tenant_count; t++) {
+        const char *prefix = config->tenants[t].prefix;
+        size_t len = prefix != NULL ? strlen(prefix) : 0;
+
+        if (len > 0 && strncmp(r->route.name, prefix, len) == 0 && r->route.name[len] == '/') {
+            r->tenant = t;
+            memmove(r->route.name, r->route.name + len + 1, strlen(r->route.name + len + 1) + 1);
+        }
+    }
+    return true;
+}
+
+static void request_name_image(struct request *r)
+{
+    char digest[DIGEST_MAX_TEXT];
+
+    if (r->route.is_digest) {
+        digest_format(&r->route.digest, digest);
+        (void)snprintf(r->image, sizeof(r->image), "%s@%s", r->target.ref.name, digest);
+    } else {
+        (void)snprintf(r->image, sizeof(r->image), "%s%s%s", r->target.ref.name,
+                       r->route.tag[0] != '\0' ? ":" : "", r->route.tag);
+    }
+}
+
+static bool request_resolve(struct request *r)
+{
+    struct gh_error error = {0};
+
+    if (!target_of_route(r->generation, r->tenant, &r->route, &r->target, &error)) {
+        request_fail(r, 404, "NAME_UNKNOWN", &error, 0);
+        return false;
+    }
+    request_name_image(r);
+    return true;
+}
+
+void request_dispatch(struct request *r)
+{
+    if (r->route.kind == ROUTE_VERSION) {
+        request_version(r);
+        return;
+    }
+    if (r->route.kind == ROUTE_CATALOG) {
+        request_catalog(r);
+        return;
+    }
+    if (!request_resolve(r)) {
+        return;
+    }
+    switch (r->route.kind) {
+    case ROUTE_MANIFEST:
+        request_manifest(r);
+        return;
+    case ROUTE_BLOB:
+        request_blob(r);
+        return;
+    case ROUTE_TAGS:
+        request_tags(r);
+        return;
+    case ROUTE_REFERRERS:
+        request_referrers(r);
+        return;
+    case ROUTE_UNKNOWN:
+    case ROUTE_VERSION:
+    case ROUTE_CATALOG:
+    case ROUTE_UPLOAD:
+        request_fault(r, ROUTE_NOT_FOUND);
+        return;
+    }
+}
+
+/* Several Accept fields read as one list (RFC 9110 section 5.3). */
+static char *request_read_accept(const struct http1_head *head)
+{
+    char joined[REQUEST_MAX_ACCEPT];
+    size_t used = 0;
+    unsigned from = 0;
+    struct bytes value;
+
+    joined[0] = '\0';
+    while (http1_head_find_next(head, "accept", &from, &value)) {
+        if (value.len + used + 3 >= sizeof(joined)) {
+            return NULL; /* whoever lists that much takes anything */
+        }
+        used += (size_t)snprintf(joined + used, sizeof(joined) - used, "%s%.*s",
+                                 used > 0 ? ", " : "", (int)value.len, (const char *)value.data);
+    }
+    return used > 0 ? strdup(joined) : NULL;
+}
+
+static void request_on_request(struct exchange *x)
+{
+    const struct http1_head *head = exchange_head(x);
+    struct request *r = calloc(1, sizeof(*r));
+    enum route_fault fault;
+
+    if (r == NULL) {
+        exchange_fail(x);
+        return;
+    }
+    r->x = x;
+    r->gateway = exchange_role(x);
+    r->worker = exchange_worker(x);
+    r->generation = gateway_generation(r->gateway);
+    r->is_head = head->method == HTTP1_METHOD_HEAD;
+    exchange_set_context(x, r);
+    fault = route_parse(http1_head_path(head), http1_head_query(head), &r->route);
+    if (fault != ROUTE_OK) {
+        request_fault(r, fault);
+        return;
+    }
+    if (!request_find_tenant(r)) {
+        return;
+    }
+    if ((head->method != HTTP1_METHOD_GET && !r->is_head) || r->route.kind == ROUTE_UPLOAD) {
+        respond_method_not_allowed(x, r->route.kind == ROUTE_UPLOAD ? "" : "GET, HEAD");
+        return;
+    }
+    if (r->route.kind == ROUTE_MANIFEST) {
+        r->accept = request_read_accept(head);
+        r->is_evidence_tag = r->route.tag[0] != '\0' &&
+                             route_evidence_tag(bytes_of(r->route.tag), &r->evidence_subject);
+    }
+    if (request_authenticate(r)) {
+        request_dispatch(r);
+    }
+}
+
+/* ---- the end ---- */
+
+static void request_count(const struct request *r, const struct exchange_record *record)
+{
+    char code[8];
+    static const char *const methods[] = {
+        [HTTP1_METHOD_OTHER] = "OTHER",   [HTTP1_METHOD_GET] = "GET",
+        [HTTP1_METHOD_HEAD] = "HEAD",     [HTTP1_METHOD_POST] = "POST",
+        [HTTP1_METHOD_PUT] = "PUT",       [HTTP1_METHOD_PATCH] = "PATCH",
+        [HTTP1_METHOD_DELETE] = "DELETE", [HTTP1_METHOD_OPTIONS] = "OPTIONS",
+    };
+    const char *route = route_label(r->route.kind);
+    const char *method = methods[exchange_head(r->x)->method];
+    struct prom *prom = r->gateway->prom;
+
+    (void)snprintf(code, sizeof(code), "%u", record->status);
+    prom_add(prom, PROM_REQUESTS, PROM_LABELS(route, method, code), 1);
+    prom_observe(prom, PROM_REQUEST_DURATION, PROM_LABELS(route),
+                 (double)record->duration_us / 1e6);
+    if (r->source != NULL && record->body_sent > 0) {
+        prom_add(prom, PROM_SENT_BYTES, PROM_LABELS(r->source), record->body_sent);
+    }
+}
+
+static void request_log(const struct request *r, const struct exchange_record *record)
+{
+    const struct http1_head *head = exchange_head(r->x);
+    struct bytes method = http1_head_method(head);
+    struct bytes target = http1_head_target(head);
+    struct bytes agent;
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    char method_text[HTTP1_MAX_METHOD_BYTES + 1];
+    char target_text[LOG_MAX_TARGET];
+    char agent_text[LOG_MAX_FIELD] = "";
+
+    if (!r->gateway->has_access_log) {
+        return;
+    }
+    (void)snprintf(method_text, sizeof(method_text), "%.*s", (int)method.len,
+                   (const char *)method.data);
+    (void)snprintf(target_text, sizeof(target_text), "%.*s", (int)target.len,
+                   (const char *)target.data);
+    if (http1_head_find(head, "user-agent", &agent)) {
+        (void)snprintf(agent_text, sizeof(agent_text), "%.*s", (int)agent.len,
+                       (const char *)agent.data);
+    }
+    log_access(r->gateway->log, &(struct log_access){
+                                    .time_unix_ms = gateway_now() * 1000,
+                                    .worker = (int)worker_index(r->worker) + 1,
+                                    .connection = exchange_connection_id(r->x),
+                                    .request = exchange_id(r->x),
+                                    .client = exchange_peer(r->x, peer),
+                                    .principal = r->principal[0] != '\0' ? r->principal : NULL,
+                                    .tenant = r->target.tenant_name,
+                                    .route = route_label(r->route.kind),
+                                    .method = method_text,
+                                    .target = target_text,
+                                    .status = (int)record->status,
+                                    .sent_bytes = record->body_sent,
+                                    .duration_us = record->duration_us,
+                                    .source = r->source,
+                                    .decision = r->decision[0] != '\0' ? r->decision : NULL,
+                                    .reason = r->reason,
+                                    .user_agent = agent_text[0] != '\0' ? agent_text : NULL,
+                                });
+}
+
+static void request_on_done(struct exchange *x, const struct exchange_record *record)
+{
+    struct request *r = exchange_context(x);
+
+    if (r == NULL) {
+        return;
+    }
+    request_count(r, record);
+    request_log(r, record);
+    pull_leave(r->pull);
+    gate_leave(r->gate);
+    reach_leave(r->reach);
+    referrers_cancel(r->search);
+    upstream_cancel(r->fetch);
+    request_fill_leave(r->fill);
+    if (r->job != NULL) {
+        r->job->owner = NULL;
+    }
+    content_unref(r->content);
+    generation_unref(r->generation);
+    free(r->accept);
+    free(r);
+}
+
+static void request_on_refusal(void *role, const struct exchange_refusal *refusal)
+{
+    struct gateway *gateway = role;
+    char code[8];
+
+    (void)snprintf(code, sizeof(code), "%u", refusal->status);
+    prom_add(gateway->prom, PROM_REQUESTS, PROM_LABELS("malformed", "OTHER", code), 1);
+    log_write(gateway->log, &(struct log_event){.level = LOG_INFO}, "refused a request of %s: %s",
+              refusal->peer, refusal->why);
+}
+
+const struct exchange_handler *request_handler(void)
+{
+    static const struct exchange_handler handler = {
+        .on_request = request_on_request,
+        .on_done = request_on_done,
+        .on_refusal = request_on_refusal,
+    };
+
+    return &handler;
+}

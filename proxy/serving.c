@@ -1,0 +1,609 @@
+#include "proxy/serving.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+
+#include "cache/blob_store.h"
+#include "cache/decision_store.h"
+#include "cache/edges.h"
+#include "cache/verdict_cache.h"
+#include "metrics/audit.h"
+#include "metrics/log.h"
+#include "metrics/text.h"
+#include "proxy/admin.h"
+#include "proxy/config_files.h"
+#include "proxy/fill.h"
+#include "proxy/flight.h"
+#include "proxy/gateway.h"
+#include "proxy/generation.h"
+#include "proxy/helper.h"
+#include "proxy/housekeeping.h"
+#include "proxy/listener.h"
+#include "proxy/problems.h"
+#include "proxy/recorder.h"
+#include "proxy/request.h"
+#include "proxy/tls.h"
+#include "proxy/upstream.h"
+#include "proxy/verdicts.h"
+#include "proxy/worker.h"
+
+#define SERVING_DRAIN_MS 20000
+#define SERVING_POLL_MS 50
+#define SERVING_MAX_LISTENERS 16
+#define SERVING_HELPERS 4
+#define SERVING_MAX_FILE 1048576
+
+struct serving_listener {
+    struct listener *listener;
+    struct tls *tls;                /* NULL: plain */
+    const struct config_tls *files; /* of the first generation; paths stay */
+    char *certificate;
+    char *key;
+    char *client_ca;
+};
+
+struct serving {
+    struct gateway gateway;
+    const char *file;
+    struct config_files files;
+    struct audit *audit;
+    struct quota *quota;
+    struct event_base *base;
+    struct event *signals[4];
+    struct event *drain;
+    struct event *tls_event; /* made active by a reload */
+    struct serving_listener listeners[SERVING_MAX_LISTENERS];
+    size_t listener_count;
+    struct housekeeping *housekeeping;
+    struct admin *admin;
+    struct lock reload_lock;
+    int64_t drain_until_ms;
+    bool is_draining;
+    int status;
+};
+
+struct gateway *serving_gateway(struct serving *serving)
+{
+    return &serving->gateway;
+}
+
+/* ---- loading ---- */
+
+static bool serving_load(struct serving *serving, uint64_t number, struct generation **out,
+                         struct config_problems *problems, struct gh_error *err)
+{
+    struct config_loader loader;
+    GH_OWN(generation_unrefp)
+    struct generation *previous =
+        serving->gateway.generation != NULL ? gateway_generation(&serving->gateway) : NULL;
+    struct config *config = NULL;
+
+    config_files_loader(&serving->files, &loader);
+    GH_TRY(config_load(&loader, serving->file, gateway_now(), &config, problems, err));
+    return generation_new(config, number, previous, out, err);
+}
+
+static void serving_show_generation(struct serving *serving, const struct generation *generation)
+{
+    struct prom *prom = serving->gateway.prom;
+
+    prom_clear(prom, PROM_CONFIG_INFO);
+    prom_set(prom, PROM_CONFIG_INFO, PROM_LABELS(generation->config->fingerprint_text), 1);
+    housekeeping_show_keys(prom, generation);
+}
+
+bool serving_reload(struct serving *serving, struct text *out)
+{
+    struct config_problems problems = {0};
+    struct generation *generation = NULL;
+    struct gh_error error = {0};
+    struct text members;
+    bool is_ok;
+
+    LOCK_HOLD(&serving->reload_lock);
+    is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation, &problems,
+                         &error);
+    text_init(&members, 32u * 1024);
+    text_printf(&members, "\"ok\":%s", is_ok ? "true" : "false");
+    if (is_ok) {
+        text_put_key(&members, "fingerprint");
+        text_put_json(&members, generation->config->fingerprint_text);
+        serving_show_generation(serving, generation);
+        gateway_adopt(&serving->gateway, generation);
+        event_active(serving->tls_event, EV_TIMEOUT, 0); /* contexts are the main thread's */
+    } else {
+        text_put_key(&members, "message");
+        text_put_json(&members, error.text);
+    }
+    text_put_key(&members, "problems");
+    problems_json(&members, &problems);
+    prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, is_ok ? 1 : 0);
+    (void)recorder_event(serving->gateway.recorder, "reload", text_cstr(&members));
+    log_write(serving->gateway.log, &(struct log_event){.level = is_ok ? LOG_INFO : LOG_ERROR},
+              is_ok ? "configuration reloaded%s" : "reload failed, nothing changed: %s",
+              is_ok ? "" : error.text);
+    text_put(out, text_cstr(&members));
+    text_done(&members);
+    config_problems_done(&problems);
+    return is_ok;
+}
+
+bool serving_is_ready(struct serving *serving, struct text *out)
+{
+    bool is_ready = serving->gateway.generation != NULL && !serving->is_draining;
+
+    text_printf(out, "\"ready\":%s", is_ready ? "true" : "false");
+    text_printf(out, ",\"audit\":%s",
+                recorder_is_available(serving->gateway.recorder) ? "true" : "false");
+    text_put_key(out, "notes");
+    housekeeping_notes(serving->housekeeping, out);
+    return is_ready;
+}
+
+/* ---- starting ---- */
+
+static bool serving_open_stores(struct serving *serving, const struct config *config,
+                                struct gh_error *err)
+{
+    struct gateway *gateway = &serving->gateway;
+    const struct store_config store = {.path = config->storage.path};
+    const struct blob_store_config blobs = {.max_bytes = (uint64_t)config->storage.max_size_bytes};
+    const struct verdict_cache_config verdicts = {.hooks = verdicts_hooks};
+
+    GH_TRY(store_open(&store, &gateway->store, err));
+    GH_TRY(blob_store_new(gateway->store, &blobs, &gateway->blobs, err));
+    GH_TRY(verdict_cache_new(gateway->store, &verdicts, &gateway->verdicts, err));
+    GH_TRY(edges_new(gateway->store, &gateway->edges, err));
+    GH_TRY(decision_store_new(gateway->store, 0, &gateway->decisions, err));
+    return fill_set_new(gateway->blobs, gateway->helpers, &gateway->fills, err);
+}
+
+static bool serving_open_audit(struct serving *serving, const struct config *config,
+                               struct gh_error *err)
+{
+    GH_OWN(bytes_buf_done) struct bytes_buf key = {0};
+    unsigned mode;
+    struct audit_config audit = {.path = config->audit.path,
+                                 .checkpoint_every_ms = config->audit.checkpoint_every_s * 1000};
+
+    if (config->audit.checkpoint_key != NULL) {
+        GH_TRY(config_files_read(config->audit.checkpoint_key, 64u * 1024, &key, &mode, err));
+        audit.key_pem = key.data;
+        audit.key_pem_len = key.len;
+    }
+    GH_TRY(audit_open(&audit, gateway_now() * 1000, &serving->audit, err));
+    return recorder_new(&serving->gateway, serving->audit, &serving->gateway.recorder, err);
+}
+
+static unsigned serving_worker_count(const struct config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (config->workers > 0) {
+        return (unsigned)GH_MIN(config->workers, (int64_t)FILL_MAX_WORKERS);
+    }
+    return (unsigned)GH_MIN(GH_MAX(cores, 1L), (long)FILL_MAX_WORKERS);
+}
+
+static void serving_free_client(void *client)
+{
+    upstream_client_free(client);
+}
+
+static bool serving_start_worker(struct serving *serving, unsigned index,
+                                 const struct conn_limits *limits, struct gh_error *err)
+{
+    struct gateway *gateway = &serving->gateway;
+    struct upstream_client *client = NULL;
+    struct fill_worker *fill = NULL;
+    struct worker *worker = NULL;
+
+    GH_TRY(worker_new(index, &worker, err));
+    gateway->workers[gateway->worker_count++] = worker;
+    GH_TRY(conn_set_new(worker, limits, err));
+    GH_TRY(upstream_client_new(worker_base(worker), &client, err));
+    worker_attach(worker, WORKER_SLOT_UPSTREAM,
+                  &(struct worker_member){.self = client, .on_stop = serving_free_client});
+    GH_TRY(fill_worker_new(gateway->fills, worker, client, &fill, err));
+    worker_attach(worker, WORKER_SLOT_FILL,
+                  &(struct worker_member){.self = fill, .on_stop = fill_worker_free});
+    return worker_start(worker, err);
+}
+
+static bool serving_start_workers(struct serving *serving, const struct config *config,
+                                  struct gh_error *err)
+{
+    unsigned count = serving_worker_count(config);
+    struct conn_limits limits;
+
+    conn_limits_default(&limits);
+    limits.header_timeout_ms = (unsigned)(config->limits.header_timeout_s * 1000);
+    limits.idle_timeout_ms = (unsigned)(config->limits.idle_timeout_s * 1000);
+    for (unsigned i = 0; i < count; i++) {
+        GH_TRY(serving_start_worker(serving, i, &limits, err));
+    }
+    return quota_new((unsigned)config->limits.connections,
+                     (unsigned)config->limits.connections_per_address, &serving->quota, err);
+}
+
+/* Read what a listener's TLS needs. */
+static bool serving_read_tls(const struct serving_listener *listener, struct bytes_buf parts[3],
+                             struct tls_config *out, struct gh_error *err)
+{
+    unsigned mode;
+
+    GH_TRY(config_files_read(listener->certificate, SERVING_MAX_FILE, &parts[0], &mode, err));
+    GH_TRY(config_files_read(listener->key, SERVING_MAX_FILE, &parts[1], &mode, err));
+    if (listener->client_ca != NULL) {
+        GH_TRY(config_files_read(listener->client_ca, SERVING_MAX_FILE, &parts[2], &mode, err));
+    }
+    *out = (struct tls_config){.certificate = bytes_view(&parts[0]),
+                               .key = bytes_view(&parts[1]),
+                               .client_ca = bytes_view(&parts[2])};
+    return true;
+}
+
+static bool serving_make_tls(struct serving_listener *listener, const struct config_tls *files,
+                             struct gh_error *err)
+{
+    struct bytes_buf parts[3] = {{0}};
+    struct tls_config config;
+    bool is_ok;
+
+    listener->certificate = strdup(files->certificate);
+    listener->key = strdup(files->key);
+    listener->client_ca = files->client_ca != NULL ? strdup(files->client_ca) : NULL;
+    is_ok = listener->certificate != NULL && listener->key != NULL &&
+            serving_read_tls(listener, parts, &config, err) &&
+            tls_new(&config, &listener->tls, err);
+    for (size_t i = 0; i < GH_COUNT(parts); i++) {
+        if (parts[i].data != NULL) {
+            explicit_bzero(parts[i].data, parts[i].len);
+        }
+        bytes_buf_done(&parts[i]);
+    }
+    return is_ok;
+}
+
+/* Certificates are read anew with the configuration; a bad file leaves the old ones in use. */
+static void serving_on_reload_tls(evutil_socket_t fd, short what, void *arg)
+{
+    struct serving *serving = arg;
+
+    for (size_t i = 0; i < serving->listener_count; i++) {
+        struct bytes_buf parts[3] = {{0}};
+        struct tls_config config;
+        struct gh_error error = {0};
+
+        if (serving->listeners[i].tls != NULL &&
+            (!serving_read_tls(&serving->listeners[i], parts, &config, &error) ||
+             !tls_reload(serving->listeners[i].tls, &config, &error))) {
+            log_write(serving->gateway.log, &(struct log_event){.level = LOG_ERROR},
+                      "the certificate of %s was not replaced: %s",
+                      listener_address(serving->listeners[i].listener), error.text);
+        }
+        for (size_t k = 0; k < GH_COUNT(parts); k++) {
+            bytes_buf_done(&parts[k]);
+        }
+    }
+}
+
+static bool serving_listen(struct serving *serving, const char *address,
+                           const struct config_tls *tls, const struct exchange_handler *handler,
+                           void *role, const char *headers, struct gh_error *err)
+{
+    struct serving_listener *listener = &serving->listeners[serving->listener_count];
+    struct listener_config config = {
+        .address = address,
+        .handler = handler,
+        .role = role,
+        .refusal_headers = headers,
+        .quota = serving->quota,
+        .workers = serving->gateway.workers,
+        .worker_count = (unsigned)serving->gateway.worker_count,
+    };
+
+    if (serving->listener_count == SERVING_MAX_LISTENERS) {
+        return gh_fail(err, GH_COUNT_LIMIT_EXCEEDED, "more than %d listeners",
+                       SERVING_MAX_LISTENERS);
+    }
+    if (tls != NULL) {
+        GH_TRY(serving_make_tls(listener, tls, err));
+        config.tls = listener->tls;
+    }
+    GH_TRY(listener_new(serving->base, &config, &listener->listener, err));
+    serving->listener_count++;
+    return true;
+}
+
+static bool serving_open_listeners(struct serving *serving, const struct config *config,
+                                   struct gh_error *err)
+{
+    GH_TRY(admin_new(serving, config->admin.token, &serving->admin, err));
+    for (size_t i = 0; i < config->listen.count; i++) {
+        GH_TRY(serving_listen(serving, config->listen.items[i].address, config->listen.items[i].tls,
+                              request_handler(), &serving->gateway, REQUEST_REFUSAL_HEADERS, err));
+    }
+    if (config->admin.address != NULL) {
+        GH_TRY(serving_listen(serving, config->admin.address, config->admin.tls, admin_handler(),
+                              serving->admin, NULL, err));
+    }
+    for (size_t i = 0; i < serving->listener_count; i++) {
+        log_write(serving->gateway.log, &(struct log_event){.level = LOG_INFO}, "listening on %s%s",
+                  listener_address(serving->listeners[i].listener),
+                  serving->listeners[i].tls != NULL ? " (TLS)" : "");
+    }
+    return true;
+}
+
+/* ---- signals and the end ---- */
+
+static void serving_on_poll(evutil_socket_t fd, short what, void *arg)
+{
+    struct serving *serving = arg;
+    bool is_busy = false;
+
+    for (size_t i = 0; i < serving->gateway.worker_count; i++) {
+        is_busy = is_busy || worker_load(serving->gateway.workers[i]) > 0;
+    }
+    if (!is_busy || (int64_t)worker_clock_ms() >= serving->drain_until_ms) {
+        (void)event_base_loopbreak(serving->base);
+    }
+}
+
+static void serving_begin_drain(struct serving *serving)
+{
+    const struct timeval poll = {.tv_usec = SERVING_POLL_MS * 1000};
+
+    if (serving->is_draining) {
+        (void)event_base_loopbreak(serving->base); /* asked twice: now */
+        return;
+    }
+    serving->is_draining = true;
+    serving->drain_until_ms = (int64_t)worker_clock_ms() + SERVING_DRAIN_MS;
+    log_write(serving->gateway.log, &(struct log_event){.level = LOG_INFO}, "draining");
+    for (size_t i = 0; i < serving->listener_count; i++) {
+        listener_close(serving->listeners[i].listener);
+    }
+    for (size_t i = 0; i < serving->gateway.worker_count; i++) {
+        worker_drain(serving->gateway.workers[i]);
+    }
+    serving->drain = event_new(serving->base, -1, EV_PERSIST, serving_on_poll, serving);
+    if (serving->drain == NULL || event_add(serving->drain, &poll) != 0) {
+        (void)event_base_loopbreak(serving->base);
+    }
+}
+
+struct serving_reload_job {
+    struct helper_job job; /* first */
+    struct serving *serving;
+};
+
+static void serving_reload_run(struct helper_job *job)
+{
+    struct serving_reload_job *self = (struct serving_reload_job *)job;
+    struct text ignored;
+
+    text_init(&ignored, 64u * 1024);
+    (void)serving_reload(self->serving, &ignored);
+    text_done(&ignored);
+    free(self);
+}
+
+static void serving_on_signal(evutil_socket_t signal, short what, void *arg)
+{
+    struct serving *serving = arg;
+    struct gh_error error = {0};
+    struct serving_reload_job *reload;
+
+    switch ((int)signal) {
+    case SIGHUP:
+        reload = calloc(1, sizeof(*reload));
+        if (reload != NULL) {
+            reload->serving = serving;
+            reload->job.run = serving_reload_run;
+            if (!helper_submit(serving->gateway.helpers, &reload->job)) {
+                free(reload);
+            }
+        }
+        return;
+    case SIGUSR1:
+        if (!log_reopen(serving->gateway.log, &error) ||
+            !audit_reopen(serving->audit, gateway_now() * 1000, &error)) {
+            log_write(serving->gateway.log, &(struct log_event){.level = LOG_ERROR},
+                      "a log could not be opened again: %s", error.text);
+        }
+        return;
+    default:
+        serving_begin_drain(serving);
+        return;
+    }
+}
+
+static bool serving_watch_signals(struct serving *serving, struct gh_error *err)
+{
+    static const int watched[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
+
+    for (size_t i = 0; i < GH_COUNT(watched); i++) {
+        serving->signals[i] = evsignal_new(serving->base, watched[i], serving_on_signal, serving);
+        if (serving->signals[i] == NULL || event_add(serving->signals[i], NULL) != 0) {
+            return gh_fail(err, GH_INTERNAL_ERROR, "signals cannot be watched");
+        }
+    }
+    serving->tls_event = event_new(serving->base, -1, 0, serving_on_reload_tls, serving);
+    return serving->tls_event != NULL || gh_fail(err, GH_INTERNAL_ERROR, "no memory for events");
+}
+
+static void serving_stop_threads(struct serving *serving)
+{
+    struct gateway *gateway = &serving->gateway;
+
+    housekeeping_free(serving->housekeeping);
+    for (size_t i = 0; i < serving->listener_count; i++) {
+        listener_stop(serving->listeners[i].listener);
+    }
+    for (size_t i = 0; i < gateway->worker_count; i++) {
+        worker_stop(gateway->workers[i]);
+    }
+    helper_pool_free(gateway->verifiers);
+    helper_pool_free(gateway->helpers);
+    for (size_t i = 0; i < gateway->worker_count; i++) {
+        worker_free(gateway->workers[i]);
+    }
+}
+
+static void serving_done(struct serving *serving)
+{
+    struct gateway *gateway = &serving->gateway;
+
+    serving_stop_threads(serving);
+    for (size_t i = 0; i < serving->listener_count; i++) {
+        listener_free(serving->listeners[i].listener);
+        tls_free(serving->listeners[i].tls);
+        free(serving->listeners[i].certificate);
+        free(serving->listeners[i].key);
+        free(serving->listeners[i].client_ca);
+    }
+    for (size_t i = 0; i < GH_COUNT(serving->signals); i++) {
+        if (serving->signals[i] != NULL) {
+            event_free(serving->signals[i]);
+        }
+    }
+    if (serving->drain != NULL) {
+        event_free(serving->drain);
+    }
+    if (serving->tls_event != NULL) {
+        event_free(serving->tls_event);
+    }
+    admin_free(serving->admin);
+    quota_free(serving->quota);
+    if (gateway->recorder != NULL) {
+        (void)recorder_event(gateway->recorder, "stop", "");
+    }
+    recorder_free(gateway->recorder);
+    audit_close(serving->audit, gateway_now() * 1000);
+    fill_set_free(gateway->fills);
+    flights_free(gateway->flights);
+    decision_store_free(gateway->decisions);
+    edges_free(gateway->edges);
+    verdict_cache_free(gateway->verdicts);
+    blob_store_free(gateway->blobs);
+    store_close(gateway->store);
+    generation_unref(gateway->generation);
+    prom_free(gateway->prom);
+    log_free(gateway->log);
+    if (serving->base != NULL) {
+        event_base_free(serving->base);
+    }
+    lock_done(&gateway->lock);
+    lock_done(&serving->reload_lock);
+}
+
+static void serving_raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool serving_prepare(struct serving *serving, struct gh_error *err)
+{
+    struct gateway *gateway = &serving->gateway;
+    static const struct log_config log = {.level = LOG_INFO};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    lock_init(&gateway->lock, GH_RANK_CONFIG);
+    lock_init(&serving->reload_lock, GH_RANK_RELOAD);
+    GH_TRY(log_new(&log, &gateway->log, err));
+    GH_TRY(prom_new(&gateway->prom, err));
+    GH_TRY(flights_new(&gateway->flights, err));
+    GH_TRY(helper_pool_new(SERVING_HELPERS, &gateway->helpers, err));
+    GH_TRY(helper_pool_new((unsigned)GH_MAX(cores, 1L), &gateway->verifiers, err));
+    serving->base = event_base_new();
+    return serving->base != NULL || gh_fail(err, GH_INTERNAL_ERROR, "no event loop");
+}
+
+static bool serving_start(struct serving *serving, const struct config *config,
+                          struct gh_error *err)
+{
+    GH_TRY(serving_open_stores(serving, config, err));
+    GH_TRY(serving_open_audit(serving, config, err));
+    GH_TRY(serving_start_workers(serving, config, err));
+    GH_TRY(serving_watch_signals(serving, err));
+    GH_TRY(serving_open_listeners(serving, config, err));
+    if (!recorder_event(serving->gateway.recorder, "start",
+                        "\"version\":\"" GATEHOUSE_VERSION "\"")) {
+        return gh_fail(err, GH_AUDIT_UNAVAILABLE, "the audit log cannot be written");
+    }
+    GH_TRY(housekeeping_new(&serving->gateway, &serving->housekeeping, err));
+    prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, 1);
+    prom_set(serving->gateway.prom, PROM_BUILD_INFO, PROM_LABELS(GATEHOUSE_VERSION), 1);
+    serving_show_generation(serving, serving->gateway.generation);
+    for (size_t i = 0; i < serving->listener_count; i++) {
+        listener_start(serving->listeners[i].listener);
+    }
+    return true;
+}
+
+static bool serving_begin(struct serving *serving)
+{
+    struct config_problems problems = {0};
+    struct generation *generation = NULL;
+    struct gh_error error = {0};
+    bool is_ok = serving_prepare(serving, &error) &&
+                 serving_load(serving, 1, &generation, &problems, &error);
+
+    config_files_print(&problems, true);
+    if (is_ok) {
+        gateway_adopt(&serving->gateway, generation);
+        is_ok = serving_start(serving, generation->config, &error);
+    }
+    if (!is_ok && problems.error_count == 0) {
+        (void)fprintf(stderr, "gatehouse: %s%s%s\n", error.place,
+                      error.place[0] != '\0' ? ": " : "", error.text);
+    }
+    config_problems_done(&problems);
+    return is_ok;
+}
+
+int serving_run(const char *file)
+{
+    struct serving *serving = calloc(1, sizeof(*serving));
+
+    if (serving == NULL) {
+        return 2;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)evthread_use_pthreads();
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+        free(serving);
+        return 2;
+    }
+    serving_raise_descriptors();
+    serving->file = file;
+    if (serving_begin(serving)) {
+        (void)event_base_dispatch(serving->base);
+    } else {
+        serving->status = 2;
+    }
+    serving_done(serving);
+    int status = serving->status;
+    free(serving);
+    curl_global_cleanup();
+    return status;
+}
