@@ -1,12 +1,10 @@
 #include "crypto/jws.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "crypto/rfc3339.h"
 #include "crypto/sjson.h"
 #include "metrics/error.h"
-
-#define JWS_MAX_TIME_TEXT 64
 
 static const struct {
     const char *name;
@@ -19,93 +17,6 @@ static const struct {
 /* Headers that would bring a key, or another reading of the payload, from outside. */
 static const char *const jws_forbidden[] = {"b64", "jwk", "jku", "x5u"};
 
-static bool jws_digits(struct bytes *in, size_t count, int *out)
-{
-    int value = 0;
-
-    if (in->len < count) {
-        return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (in->data[i] < '0' || in->data[i] > '9') {
-            return false;
-        }
-        value = value * 10 + (in->data[i] - '0');
-    }
-    *in = bytes_slice(*in, count, SIZE_MAX);
-    *out = value;
-    return true;
-}
-
-static bool jws_char(struct bytes *in, char c)
-{
-    if (in->len == 0 || in->data[0] != (uint8_t)c) {
-        return false;
-    }
-    *in = bytes_slice(*in, 1, SIZE_MAX);
-    return true;
-}
-
-/* The offset of RFC 3339, in seconds to subtract. */
-static bool jws_offset(struct bytes *in, int *out)
-{
-    bool is_west;
-    int hours;
-    int minutes;
-
-    if (jws_char(in, 'Z') || jws_char(in, 'z')) {
-        *out = 0;
-        return true;
-    }
-    is_west = in->len > 0 && in->data[0] == '-';
-    if (!(jws_char(in, '+') || jws_char(in, '-')) || !jws_digits(in, 2, &hours) ||
-        !jws_char(in, ':') || !jws_digits(in, 2, &minutes) || hours > 23 || minutes > 59) {
-        return false;
-    }
-    *out = (hours * 3600 + minutes * 60) * (is_west ? -1 : 1);
-    return true;
-}
-
-/* RFC 3339; a fraction is dropped, which for an expiry is the earlier and thus the strict reading.
- */
-static bool jws_time(struct bytes in, int64_t *out)
-{
-    struct tm tm = {0};
-    struct tm check;
-    time_t seconds;
-    int offset;
-    int fraction;
-
-    if (in.len > JWS_MAX_TIME_TEXT || !jws_digits(&in, 4, &tm.tm_year) || !jws_char(&in, '-') ||
-        !jws_digits(&in, 2, &tm.tm_mon) || !jws_char(&in, '-') ||
-        !jws_digits(&in, 2, &tm.tm_mday) || !(jws_char(&in, 'T') || jws_char(&in, 't')) ||
-        !jws_digits(&in, 2, &tm.tm_hour) || !jws_char(&in, ':') ||
-        !jws_digits(&in, 2, &tm.tm_min) || !jws_char(&in, ':') || !jws_digits(&in, 2, &tm.tm_sec)) {
-        return false;
-    }
-    if (jws_char(&in, '.')) {
-        if (!jws_digits(&in, 1, &fraction)) {
-            return false;
-        }
-        while (jws_digits(&in, 1, &fraction)) {
-        }
-    }
-    if (!jws_offset(&in, &offset) || in.len != 0 || tm.tm_sec > 59) {
-        return false;
-    }
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    check = tm;
-    seconds = timegm(&tm);
-    /* timegm() carries 30 February over into March: such a date is none. */
-    if (tm.tm_year != check.tm_year || tm.tm_mon != check.tm_mon || tm.tm_mday != check.tm_mday ||
-        tm.tm_hour != check.tm_hour || tm.tm_min != check.tm_min) {
-        return false;
-    }
-    *out = (int64_t)seconds - offset;
-    return true;
-}
-
 static bool jws_get_time(const json_t *header, const char *name, bool *has, int64_t *out,
                          struct gh_error *err)
 {
@@ -113,7 +24,8 @@ static bool jws_get_time(const json_t *header, const char *name, bool *has, int6
 
     GH_TRY(sjson_opt_string(header, name, &text, err));
     *has = text.data != NULL;
-    if (*has && !jws_time(text, out)) {
+    /* A fraction is cut off: for an expiry that is the earlier and thus the strict reading. */
+    if (*has && !rfc3339_parse(text, out)) {
         return gh_fail(err, GH_NOTATION_ENVELOPE_INVALID, "header %s is no RFC 3339 time", name);
     }
     return true;

@@ -315,8 +315,8 @@ static void notation_verify_other_serialisations_refused(void **state)
         "{\"payload\":\"e30\",\"protected\":\"e30\",\"header\":{},\"signature\":\"\",\"x\":1}",
         "{\"payload\":\"e30\",\"protected\":\"e30\",\"signature\":\"\"}",
         "{\"payload\":\"e30=\",\"protected\":\"e30\",\"header\":{},\"signature\":\"\"}",
-        "{\"payload\":\"e30\",\"payload\":\"e30\",\"protected\":\"e30\",\"header\":{},"
-        "\"signature\":\"\"}",
+        ("{\"payload\":\"e30\",\"payload\":\"e30\",\"protected\":\"e30\",\"header\":{},"
+         "\"signature\":\"\"}"),
     };
     struct judge judge;
 
