@@ -179,6 +179,16 @@ static bool keyed_is_better(enum gh_cause a, enum gh_cause b)
     return b == GH_CAUSE_NONE || (b == GH_SIG_INVALID && a != GH_SIG_INVALID);
 }
 
+static bool keyed_has_all_keys(const struct signer *signer)
+{
+    for (size_t i = 0; i < signer->key_count; i++) {
+        if (signer->keys[i].key == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Keys are visited twice, those that the hint names first: *at counts both rounds. */
 bool keyed_find(const struct signer *signer, struct keyed_message *message,
                 enum keyed_preference preference, struct bytes signature, struct bytes hint,
@@ -205,8 +215,13 @@ bool keyed_find(const struct signer *signer, struct keyed_message *message,
             best = failure;
         }
     }
+    if (!keyed_has_all_keys(signer)) {
+        /* A key that could not be obtained may be the one that signed. */
+        return gh_fail(err, GH_KEY_RESOLVE_FAILED, "a key of signer %s could not be obtained",
+                       signer->name);
+    }
     if (best.cause == GH_CAUSE_NONE) {
-        return gh_fail(err, GH_KEY_UNKNOWN, "signer %s has no usable key", signer->name);
+        return gh_fail(err, GH_KEY_UNKNOWN, "signer %s has no key", signer->name);
     }
     if (best.cause == GH_SIG_INVALID && !is_hint_known) {
         return gh_fail(err, GH_KEY_UNKNOWN,

@@ -64,7 +64,8 @@ struct keyed_match {
  * same key may stand in a signer twice, with different windows: call again with *at as it was left.
  *
  * Takes: hint: as the evidence gives it; data NULL when there is none; at: starts at 0
- * Fails: KEY_UNKNOWN (a hint that names none of the keys, and none verifies), SIG_INVALID,
+ * Fails: KEY_UNKNOWN (a hint that names none of the keys, and none verifies), KEY_RESOLVE_FAILED
+ *        (none verifies, and one of the keys could not be obtained), SIG_INVALID,
  *        SIG_MALFORMED, KEY_WEAK, SIG_ALG_UNSUPPORTED, INTERNAL_ERROR
  */
 GH_CHECKED bool keyed_find(const struct signer *signer, struct keyed_message *message,

@@ -6,6 +6,7 @@
 #include "crypto/bundle.h"
 #include "crypto/cosign.h"
 #include "crypto/keyed.h"
+#include "crypto/keyless.h"
 #include "crypto/notation.h"
 #include "crypto/sjson.h"
 #include "crypto/statement.h"
@@ -317,13 +318,45 @@ static bool require_try(struct require_state *state, const struct evidence_item 
     return ok;
 }
 
-/* 0: names a key of the signer; 1: names nothing; 2: names another key. Read, never trusted. */
+/* Whether the certificate beside a layer or in a bundle claims the signer's identity. */
+static bool require_identity_fits(const struct signer *signer, const struct x509_cert *leaf)
+{
+    struct evidence_proof unused = {0};
+    struct gh_error ignored = {0};
+
+    return leaf != NULL && keyless_check_identity(signer, leaf, &unused, &ignored);
+}
+
+static unsigned require_rank_keyless(const struct signer *signer, const struct evidence_item *item)
+{
+    GH_OWN(x509_cert_unrefp) struct x509_cert *leaf = NULL;
+    GH_OWN(bundle_done) struct bundle bundle = {0};
+    struct gh_error ignored = {0};
+    const char *pem = evidence_annotation_get(item, COSIGN_ANNOTATION_CERTIFICATE);
+
+    if (item->kind == EVIDENCE_BUNDLE) {
+        return bundle_parse(item->blob, &bundle, &ignored) &&
+                       require_identity_fits(signer, bundle.input.leaf)
+                   ? 0
+                   : 2;
+    }
+    return pem != NULL && x509_cert_parse_pem(bytes_of(pem), &leaf, &ignored) &&
+                   require_identity_fits(signer, leaf)
+               ? 0
+               : 2;
+}
+
+/* 0: names a key or identity of the signer; 1: names nothing; 2: names another. Read, never
+ * trusted: it orders, so that junk of others does not use up the room of what is good. */
 static unsigned require_rank(const struct signer *signer, const struct evidence_item *item)
 {
     GH_OWN(sjson_freep) json_t *doc = NULL;
     struct gh_error ignored = {0};
     struct bytes hint;
 
+    if (signer->type == SIGNER_KEYLESS && item->kind != EVIDENCE_BROKEN) {
+        return require_rank_keyless(signer, item);
+    }
     if (item->kind != EVIDENCE_BUNDLE || signer->type != SIGNER_KEYS ||
         !sjson_parse_object(item->blob, BUNDLE_MAX_BYTES, &doc, &ignored)) {
         return 1;

@@ -218,6 +218,49 @@ static void require_verify_cap_counts_cryptography_alone(void **state)
     bench_done(&bench);
 }
 
+/* Anybody can get a certificate; fifty of them must not push out the one that is asked for. */
+static void require_verify_other_identities_do_not_use_up_the_cap(void **state)
+{
+    struct sigstore_case good;
+    struct sigstore_case other;
+    struct case_signer ci;
+    struct bench bench;
+
+    bench_init(&bench);
+    case_load("github-bundle", &good);
+    case_load("rekor2-bundle", &other);
+    case_signer_keyless(&good, &ci);
+    bench.subject = good.subject;
+    bench.require.signer = &ci.signer;
+    bench.input.max_candidates = 2;
+    for (size_t i = 0; i < 4; i++) {
+        bench.items[bench.set.count++] = other.item;
+    }
+    expect(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
+    bench.items[bench.set.count++] = good.item;
+    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    case_signer_done(&ci);
+    case_done(&good);
+    case_done(&other);
+    bench_done(&bench);
+}
+
+static void require_verify_unresolved_key_undecided(void **state)
+{
+    struct bench bench;
+    struct case_signer other;
+
+    bench_init(&bench);
+    case_signer_keys("P-256", &other);
+    bench.made.signer.key_count = 2; /* the second could not be obtained */
+    add_layer(&bench, other.evp);
+    expect(&bench, VERDICT_UNDECIDED, GH_KEY_RESOLVE_FAILED);
+    add_layer(&bench, bench.made.evp);
+    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    case_signer_done(&other);
+    bench_done(&bench);
+}
+
 static void require_verify_all_authorities_counts_keys_once(void **state)
 {
     struct bench bench;
@@ -411,6 +454,8 @@ int main(void)
         cmocka_unit_test(require_verify_bad_evidence_cannot_hide_good),
         cmocka_unit_test(require_verify_furthest_failure_is_shown),
         cmocka_unit_test(require_verify_cap_counts_cryptography_alone),
+        cmocka_unit_test(require_verify_other_identities_do_not_use_up_the_cap),
+        cmocka_unit_test(require_verify_unresolved_key_undecided),
         cmocka_unit_test(require_verify_all_authorities_counts_keys_once),
         cmocka_unit_test(require_verify_attestation_conditions),
         cmocka_unit_test(require_verify_every_statement_must_satisfy),
