@@ -146,6 +146,16 @@ static void compare_policy(struct compare_output *output, const struct policy *a
     if (strcmp(mode_a, mode_b) != 0) {
         compare_row(output, "policy", a->name, "mode", mode_a, mode_b);
     }
+    for (size_t i = 0; i < GH_MAX(a->stage_count, b->stage_count); i++) {
+        bool is_same = i < a->stage_count && i < b->stage_count &&
+                       a->stages[i].mode == b->stages[i].mode &&
+                       a->stages[i].until_unix_s == b->stages[i].until_unix_s;
+
+        if (!is_same && strcmp(mode_a, mode_b) == 0) {
+            compare_row(output, "policy", a->name, "the stages of the roll-out differ", NULL, NULL);
+            break;
+        }
+    }
     if (a->is_baseline != b->is_baseline) {
         compare_row(output, "policy", a->name, "baseline", a->is_baseline ? "true" : "false",
                     b->is_baseline ? "true" : "false");

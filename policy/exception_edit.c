@@ -57,6 +57,10 @@ static bool exception_splice(struct bytes file, size_t at, size_t drop, const st
     if (!text_ok(insert)) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for the register");
     }
+    if (at > file.len || drop > file.len - at) {
+        /* libyaml knows more line breaks than this file does. */
+        return gh_fail(err, GH_POLICY_DENIED, "the register has line breaks other than LF");
+    }
     text_put_bytes(out, file.data, at);
     text_put(out, text_cstr(insert));
     text_put_bytes(out, file.data + at + drop, file.len - at - drop);

@@ -1,7 +1,9 @@
 #include <string.h>
 
 #include "metrics/error.h"
+#include "metrics/text.h"
 #include "policy/config.h"
+#include "policy/exception_edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,6 +31,30 @@ static bool fuzz_read(void *context, const char *path, size_t limit, struct byte
     return bytes_dup(file, out, err);
 }
 
+static void fuzz_edit(struct bytes input)
+{
+    static const char *items[] = {"ghcr.io/a/b"};
+    struct exception_draft draft = {.id = "E2",
+                                    .images = {items, 1},
+                                    .owner = "j",
+                                    .approved_by = "s",
+                                    .justification = "x",
+                                    .created = "2026-11-01",
+                                    .expires = "2026-12-01"};
+    struct text out;
+    struct gh_error err = {0};
+
+    text_init(&out, 1u << 20);
+    (void)!exception_edit_add(input, &draft, &out, &err);
+    text_clear(&out);
+    gh_error_clear(&err);
+    (void)!exception_edit_renew(input, "E1", "2026-11-02", "s", "2026-12-20", &out, &err);
+    text_clear(&out);
+    gh_error_clear(&err);
+    (void)!exception_edit_expire(input, "E1", "2026-11-22", &out, &err);
+    text_done(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bytes input = bytes_make(data, size);
@@ -41,5 +67,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         config_unref(config);
     }
     config_problems_done(&problems);
+    fuzz_edit(input);
     return 0;
 }
