@@ -1,5 +1,6 @@
 #include "crypto/keyed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,8 +238,7 @@ static void keyed_time_text(int64_t unix_s, char *out, size_t size)
 
     text_init(&text, 64);
     text_put_time(&text, unix_s);
-    (void)strncpy(out, text_cstr(&text), size - 1);
-    out[size - 1] = '\0';
+    (void)snprintf(out, size, "%s", text_cstr(&text));
     text_done(&text);
 }
 
