@@ -51,7 +51,7 @@ struct signer {
     enum signer_demand sct;       /* keyless */
     const struct trustroot *root; /* NULL when none is named or it is missing */
     struct digest root_fingerprint;
-    bool is_root_stale; /* the named root is past its max_age: TRUST_ROOT_STALE */
+    bool is_root_stale;           /* the named root is past its max_age: TRUST_ROOT_STALE */
     int64_t root_stale_at_unix_s; /* from then on decisions refuse what rests on the root;
                                      INT64_MAX: never */
     bool is_root_named;

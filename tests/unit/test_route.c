@@ -58,9 +58,7 @@ static void route_parse_query_read(void **state)
 {
     struct route route;
 
-    assert_int_equal(
-        parse("/v2/a/tags/list?ns=docker.io&n=7&last=v%2F1&zzz=1", &route),
-        ROUTE_OK);
+    assert_int_equal(parse("/v2/a/tags/list?ns=docker.io&n=7&last=v%2F1&zzz=1", &route), ROUTE_OK);
     assert_string_equal(route.ns, "docker.io");
     assert_true(route.has_limit);
     assert_int_equal(route.limit, 7);
