@@ -57,20 +57,19 @@ static void error_escape(char *out, size_t size, const char *in)
     out[used] = '\0';
 }
 
-bool gh_fail(struct gh_error *err, enum gh_cause cause, const char *format, ...)
+void gh_error_record(struct gh_error *err, enum gh_cause cause, const char *format, ...)
 {
     char raw[GH_ERROR_MAX_TEXT];
     va_list args;
 
     if (err == NULL || err->cause != GH_CAUSE_NONE) {
-        return false;
+        return;
     }
     va_start(args, format);
     (void)vsnprintf(raw, sizeof(raw), format, args);
     va_end(args);
     error_escape(err->text, sizeof(err->text), raw);
     err->cause = cause;
-    return false;
 }
 
 void gh_error_at(struct gh_error *err, const char *format, ...)
@@ -92,13 +91,12 @@ void gh_error_at(struct gh_error *err, const char *format, ...)
     (void)snprintf(err->place, sizeof(err->place), "%.*s", (int)sizeof(err->place) - 1, joined);
 }
 
-bool gh_recast(struct gh_error *err, enum gh_cause cause)
+void gh_error_recast(struct gh_error *err, enum gh_cause cause)
 {
     if (err != NULL && (err->cause == GH_SIG_MALFORMED || err->cause == GH_MALFORMED_JSON ||
                         err->cause == GH_DUPLICATE_JSON_KEY)) {
         err->cause = cause;
     }
-    return false;
 }
 
 void gh_error_clear(struct gh_error *err)

@@ -44,7 +44,14 @@ struct gh_error {
  * Gives:   always false, so that callers can return it
  * Threads: any
  */
-bool gh_fail(struct gh_error *err, enum gh_cause cause, const char *format, ...) GH_PRINTF(3, 4);
+void gh_error_record(struct gh_error *err, enum gh_cause cause, const char *format, ...)
+    GH_PRINTF(3, 4);
+/* A macro, so that compilers and analysers see that what follows a failure is not reached. */
+#define gh_fail(...)                                                                               \
+    ({                                                                                             \
+        gh_error_record(__VA_ARGS__);                                                              \
+        false;                                                                                     \
+    })
 
 /* Put a place in front of the place already recorded. Threads: any. */
 void gh_error_at(struct gh_error *err, const char *format, ...) GH_PRINTF(2, 3);
@@ -55,7 +62,12 @@ void gh_error_at(struct gh_error *err, const char *format, ...) GH_PRINTF(2, 3);
  *
  * Gives:   always false, so that callers can return it
  */
-bool gh_recast(struct gh_error *err, enum gh_cause cause);
+void gh_error_recast(struct gh_error *err, enum gh_cause cause);
+#define gh_recast(err, cause)                                                                      \
+    ({                                                                                             \
+        gh_error_recast(err, cause);                                                               \
+        false;                                                                                     \
+    })
 
 /* Forget what was recorded, so that the next candidate starts clean. Threads: any. */
 void gh_error_clear(struct gh_error *err);
