@@ -105,15 +105,22 @@ void request_common(struct request *r)
 void request_fail(struct request *r, unsigned status, const char *code,
                   const struct gh_error *error, unsigned retry_after_s)
 {
+    char undecided[GH_ERROR_MAX_TEXT + sizeof(r->image) + 64];
     const struct respond_error answer = {
         .status = status,
         .code = code,
-        .message = error->text[0] != '\0' ? error->text : NULL,
+        .message = status == 503            ? undecided
+                   : error->text[0] != '\0' ? error->text
+                                            : NULL,
         .cause = error->cause,
         .digest = r->content != NULL ? r->content->digest_text : NULL,
         .retry_after_s = retry_after_s,
     };
 
+    /* Clients show the message alone: it must say that nobody refused anything. */
+    (void)snprintf(undecided, sizeof(undecided),
+                   "%s cannot be served now, which is not a denial; try again: %s",
+                   r->image[0] != '\0' ? r->image : "this", error->text);
     r->reason = gh_reason_label(gh_cause_reason(error->cause));
     respond_error(r->x, &answer);
 }
