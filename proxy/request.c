@@ -193,19 +193,31 @@ void request_pull_failed(struct request *r, const struct pull_result *result)
     }
 }
 
+/* The tenant of that name: a reload may have moved it, and its old place may be another's. */
+static bool request_find_again(struct request *r, const char *name)
+{
+    const struct config *config = r->generation->config;
+    const struct config_tenant *tenant = config_tenant_find(config, name);
+
+    r->tenant = tenant != NULL ? (size_t)(tenant - config->tenants) : 0;
+    return tenant != NULL;
+}
+
 bool request_begun_anew(struct request *r)
 {
     struct gh_error error = {0};
+    char name[REQUEST_MAX_TENANT + 1];
 
     if (gateway_is_current(r->gateway, r->generation) || r->redecided >= REQUEST_MAX_REDECIDED) {
         return false;
     }
     r->redecided++;
+    (void)snprintf(name, sizeof(name), "%s", r->generation->config->tenants[r->tenant].name);
     generation_unref(r->generation);
     r->generation = gateway_generation(r->gateway);
     content_unref(r->content);
     r->content = NULL;
-    if (r->tenant >= r->generation->tenant_count ||
+    if (!request_find_again(r, name) ||
         !target_of_route(r->generation, r->tenant, &r->route, &r->target, &error)) {
         request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
                        "the configuration was replaced, and this name is no longer known");
@@ -359,6 +371,19 @@ static void request_version(struct request *r)
     exchange_answer(r->x, 200, "application/json", "{}", 2);
 }
 
+/* A gateway whose main file has no upstreams knows nothing but its tenants. */
+static bool request_is_known(const struct request *r)
+{
+    const struct config *config = r->generation->config;
+    bool has_prefix = false;
+
+    for (size_t t = 1; t < config->tenant_count; t++) {
+        has_prefix = has_prefix || config->tenants[t].prefix != NULL;
+    }
+    return r->tenant > 0 || config->tenants[0].upstreams.count > 0 ||
+           (r->route.kind == ROUTE_VERSION && has_prefix);
+}
+
 /* Which tenant: by host first, then by prefix, else the main file's. False: answered. */
 static bool request_find_tenant(struct request *r)
 {
@@ -394,6 +419,11 @@ static bool request_find_tenant(struct request *r)
             r->tenant = t;
             memmove(r->route.name, r->route.name + len + 1, strlen(r->route.name + len + 1) + 1);
         }
+    }
+    if (!request_is_known(r)) {
+        request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
+                       "no tenant of this gateway has this name");
+        return false;
     }
     return true;
 }
