@@ -4,10 +4,13 @@
  */
 #include <stddef.h>
 
+#include "crypto/checkpoint.h"
 #include "policy/config_raw.h"
 #include "policy/config_schema.h"
 
 #define AT(type, member) offsetof(struct type, member)
+/* More than anybody runs; more entries than that are not read either. */
+#define TRUST_MAX_THRESHOLD 8
 #define OBJECT(identifier, type, ...)                                                              \
     const struct config_object config_object_##identifier = {.name = #identifier,                  \
                                                              .size = sizeof(struct type),          \
@@ -207,6 +210,22 @@ static const struct config_field fields_key[] = {
 };
 static OBJECT(key, config_raw_key, .one_of = "file|pkcs11|kms", .help = "A public key.");
 
+static const struct config_field fields_witness[] = {
+    {"name", CONFIG_TEXT, CONFIG_REQUIRED, AT(config_raw_witness, name),
+     .help = "The witness as signed checkpoints name it."},
+    {"file", CONFIG_PATH, CONFIG_REQUIRED, AT(config_raw_witness, file),
+     .help = "PEM file with its Ed25519 public key."},
+};
+static OBJECT(witness, config_raw_witness, .help = "Who cosigns a log's checkpoints.");
+
+static const struct config_field fields_witnesses[] = {
+    {"threshold", CONFIG_INT, CONFIG_REQUIRED, AT(config_raw_witnesses, threshold), .min = 1,
+     .max = CHECKPOINT_MAX_WITNESSES, .help = "How many of them must have cosigned."},
+    {"keys", CONFIG_OBJECTS, CONFIG_REQUIRED | CONFIG_NOT_EMPTY, AT(config_raw_witnesses, keys),
+     .object = &config_object_witness, .help = "The witnesses that count."},
+};
+static OBJECT(witnesses, config_raw_witnesses, .help = "Witnesses of the transparency log.");
+
 static const struct config_field fields_keyless[] = {
     {"root", CONFIG_NAME, CONFIG_REQUIRED, AT(config_raw_keyless, root), .help = "A root."},
     {"issuer", CONFIG_TEXT, 0, AT(config_raw_keyless, issuer),
@@ -225,6 +244,14 @@ static const struct config_field fields_keyless[] = {
      "required|optional", .help = "RFC 3161 time stamp; with tlog off only required is valid."},
     {"sct", CONFIG_ENUM, 0, AT(config_raw_keyless, sct), "required", "required|off",
      .help = "Signed certificate timestamp."},
+    {"tlog_threshold", CONFIG_INT, 0, AT(config_raw_keyless, thresholds.tlog), "1", .min = 1,
+     .max = TRUST_MAX_THRESHOLD, .help = "Distinct logs that must vouch."},
+    {"timestamp_threshold", CONFIG_INT, 0, AT(config_raw_keyless, thresholds.timestamp), "1",
+     .min = 1, .max = TRUST_MAX_THRESHOLD, .help = "Distinct authorities that must have stamped."},
+    {"sct_threshold", CONFIG_INT, 0, AT(config_raw_keyless, thresholds.sct), "1", .min = 1,
+     .max = TRUST_MAX_THRESHOLD, .help = "Distinct certificate logs that must vouch."},
+    {"witnesses", CONFIG_OBJECT, 0, AT(config_raw_keyless, thresholds.witnesses),
+     .object = &config_object_witnesses, .help = "Cosignatures on the log's checkpoints."},
 };
 static OBJECT(keyless, config_raw_keyless, .help = "Identities of a Sigstore instance.");
 
@@ -314,6 +341,14 @@ static const struct config_field fields_signer[] = {
      .help = "Transparency log, for keys; name a root with it."},
     {"timestamp", CONFIG_ENUM, 0, AT(config_raw_signer, timestamp), "optional",
      "optional|required", .help = "RFC 3161 time stamp, for keys; name a root with it."},
+    {"tlog_threshold", CONFIG_INT, 0, AT(config_raw_signer, thresholds.tlog), "1", .min = 1,
+     .max = TRUST_MAX_THRESHOLD, .help = "Distinct logs that must vouch, for keys."},
+    {"timestamp_threshold", CONFIG_INT, 0, AT(config_raw_signer, thresholds.timestamp), "1",
+     .min = 1, .max = TRUST_MAX_THRESHOLD,
+     .help = "Distinct authorities that must have stamped, for keys."},
+    {"witnesses", CONFIG_OBJECT, 0, AT(config_raw_signer, thresholds.witnesses),
+     .object = &config_object_witnesses,
+     .help = "Cosignatures on the log's checkpoints, for keys."},
     {"root", CONFIG_NAME, 0, AT(config_raw_signer, root), .help = "Root for logs and time."},
     {"match_reference", CONFIG_ENUM, 0, AT(config_raw_signer, match_reference), "off",
      "off|repository|exact", .help = "Whether the signed name must be the image's."},
