@@ -130,7 +130,7 @@ bool route_evidence_tag(struct bytes tag, struct digest *out)
     struct gh_error err = {0};
 
     for (size_t a = 0; a < GH_COUNT(algs); a++) {
-        struct bytes rest = tag;
+        struct bytes rest;
 
         digest.alg = a == 0 ? DIGEST_SHA256 : DIGEST_SHA512;
         if (!bytes_starts_with(tag, bytes_of(algs[a]))) {
