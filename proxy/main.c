@@ -6,6 +6,7 @@
 #include "proxy/command_check.h"
 #include "proxy/command_exceptions.h"
 #include "proxy/command_explain.h"
+#include "proxy/command_policy.h"
 #include "proxy/command_verify.h"
 #include "proxy/serving.h"
 #include "proxy/tuf_command.h"
@@ -52,6 +53,7 @@ static const struct {
     {"verify", command_verify, "decide about an image, requirement by requirement"},
     {"explain", command_explain, "which policies cover an image, and what they ask"},
     {"exceptions", command_exceptions, "the exceptions register"},
+    {"policy", command_policy, "compare configurations, import policies of other tools"},
     {"verify-bundle", verify_bundle_main, "verify a Sigstore bundle over a file"},
     {"tuf", tuf_command_main, "a TUF client"},
 };
