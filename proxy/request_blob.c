@@ -453,6 +453,7 @@ static void request_blob_reached(void *ctx, const struct reach_answer *answer)
             (void)!recorder_decision(r->gateway->recorder, &note, answer->decision, answer->plan,
                                      &error);
         }
+        request_namespace(r);
         respond_decision(r->x, answer->decision, answer->subject->digest_text);
         return;
     }

@@ -72,6 +72,7 @@ static void request_answer(struct request *r, const struct decision *decision,
     }
     if (decision->outcome != DECIDE_ALLOW) {
         r->reason = gh_reason_label(gh_cause_reason(decision->error.cause));
+        request_namespace(r);
         respond_decision(r->x, decision, subject->digest_text);
         return;
     }

@@ -26,7 +26,6 @@ struct upstream_request;
 
 #define REQUEST_MAX_ACCEPT 1024
 #define REQUEST_MAX_PRINCIPAL 255
-#define REQUEST_MAX_TENANT 128 /* as names in the configuration */
 #define REQUEST_MAX_REDECIDED 3 /* times a reload may send one request back */
 
 struct request {
@@ -76,6 +75,8 @@ void request_fail(struct request *r, unsigned status, const char *code,
 void request_refuse(struct request *r, unsigned status, const char *code, enum gh_cause cause,
                     const char *text);
 void request_out_of_memory(struct request *r);
+/* OCI-Namespace, on refusals too: it says for which registry the answer is. */
+void request_namespace(struct request *r);
 /* Headers of every content answer: version, namespace. */
 void request_common(struct request *r);
 void request_note(const struct request *r, struct recorder_note *note, const char *digest,
