@@ -179,6 +179,8 @@ static void log_line(struct log *log, const struct log_event *event, int64_t uni
     log_put_number(line, "request", event->request);
     log_put_text(line, "digest", event->digest, LOG_MAX_FIELD);
     log_put_text(line, "reason", event->reason, LOG_MAX_FIELD);
+    log_put_text(line, "cause", event->cause, LOG_MAX_FIELD);
+    log_put_text(line, "decision", event->decision, LOG_MAX_FIELD);
     log_put_text(line, "message", message, LOG_MAX_MESSAGE);
     log_put_number(line, "repeated", repeated);
     text_put(line, "}\n");

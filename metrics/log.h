@@ -42,7 +42,9 @@ struct log_event {
     uint64_t connection;
     uint64_t request;
     const char *digest;
-    const char *reason; /* a reason's or cause's label */
+    const char *reason; /* a reason's label; it is part of what repeats are told apart by */
+    const char *cause;  /* a cause's label */
+    const char *decision;
 };
 
 /* One answered request. NULL members are left out. */

@@ -273,7 +273,9 @@ static void recorder_log(struct recorder *recorder, const struct recorder_note *
     log_write(recorder->gateway->log,
               &(struct log_event){.level = LOG_INFO,
                                   .digest = note->digest,
-                                  .reason = gh_cause_label(decision->error.cause)},
+                                  .reason = gh_reason_label(gh_cause_reason(decision->error.cause)),
+                                  .cause = gh_cause_label(decision->error.cause),
+                                  .decision = decision->id},
               "%s %s: %s", decision->outcome == DECIDE_DENY ? "denied" : "could not decide about",
               note->image, decision->message != NULL ? decision->message : "");
 }
@@ -322,7 +324,8 @@ void recorder_failure(struct recorder *recorder, const struct recorder_note *not
     log_write(recorder->gateway->log,
               &(struct log_event){.level = LOG_INFO,
                                   .digest = note->digest,
-                                  .reason = gh_cause_label(error->cause)},
+                                  .reason = reason,
+                                  .cause = gh_cause_label(error->cause)},
               "%s: %s", note->image, error->text);
     text_init(&body, RECORDER_MAX_RECORD);
     text_put(&body, "{");
