@@ -589,6 +589,7 @@ int serving_run(const char *file)
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a full audit log is an error of write(), not our end */
     (void)evthread_use_pthreads();
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
         free(serving);
