@@ -459,8 +459,10 @@ bool bytes_hex_decode(struct bytes in, uint8_t *out, size_t len, struct gh_error
         }
     }
     for (size_t i = 0; i < len; i++) {
-        out[i] =
-            (uint8_t)(bytes_hex_digit(in.data[2 * i]) << 4 | bytes_hex_digit(in.data[2 * i + 1]));
+        unsigned high = (unsigned)bytes_hex_digit(in.data[2 * i]);
+        unsigned low = (unsigned)bytes_hex_digit(in.data[2 * i + 1]);
+
+        out[i] = (uint8_t)(high << 4 | low);
     }
     return true;
 }

@@ -10,7 +10,6 @@
 #include "crypto/x509_fulcio.h"
 #include "metrics/error.h"
 
-#define KEYLESS_SCT_THRESHOLD 1
 #define KEYLESS_MAX_SHOWN 100 /* bytes of a value in a text */
 
 bool keyless_check_path(const struct signer *signer, const struct x509_cert *leaf,
@@ -37,7 +36,8 @@ bool keyless_check_path(const struct signer *signer, const struct x509_cert *lea
         return gh_fail(err, GH_SCT_INVALID, "the certificate has no issuer in its path");
     }
     /* The issuer is the certificate that verified, not one that the evidence suggests. */
-    return sct_verify(leaf, path->certs[1], signer->root, KEYLESS_SCT_THRESHOLD, NULL, err);
+    return sct_verify(leaf, path->certs[1], signer->root, GH_MAX(signer->sct_threshold, (size_t)1),
+                      NULL, err);
 }
 
 static int keyless_shown(struct bytes value)

@@ -1,5 +1,6 @@
 #include "crypto/notation.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "crypto/cose.h"
@@ -91,6 +92,7 @@ static enum notation_store_kind notation_kind(const struct notation_envelope *en
 
 static bool notation_is_anchored(const struct notation_work *work, enum notation_store_kind kind)
 {
+    assert(work->chain != NULL);
     for (size_t i = 0; i < work->chain->count; i++) {
         if (notation_store_has(work->request->signer->store, kind, work->chain->certs[i])) {
             return true;

@@ -8,9 +8,10 @@
 #include "crypto/digest.h"
 #include "gatehouse.h"
 
-struct key;            /* crypto/key.h */
-struct pattern;        /* crypto/pattern.h */
-struct trustroot;      /* crypto/trustroot.h: trusted_root.json */
+struct checkpoint_witness; /* crypto/checkpoint.h */
+struct key;                /* crypto/key.h */
+struct pattern;            /* crypto/pattern.h */
+struct trustroot;          /* crypto/trustroot.h: trusted_root.json */
 struct notation_store; /* crypto/notation.h: certificates by kind, and lists loaded from files */
 struct notation_dn;    /* crypto/notation.h: a parsed x509.subject identity */
 
@@ -48,7 +49,13 @@ struct signer {
     /* keys and keyless */
     enum signer_demand tlog;
     enum signer_demand timestamp;
-    enum signer_demand sct;       /* keyless */
+    enum signer_demand sct;     /* keyless */
+    size_t tlog_threshold;      /* distinct log operators; 0 as 1 */
+    size_t timestamp_threshold; /* distinct authorities; 0 as 1 */
+    size_t sct_threshold;       /* distinct certificate logs; 0 as 1 */
+    const struct checkpoint_witness *witnesses;
+    size_t witness_count;
+    size_t witness_threshold;     /* 0: off */
     const struct trustroot *root; /* NULL when none is named or it is missing */
     struct digest root_fingerprint;
     bool is_root_stale;           /* the named root is past its max_age: TRUST_ROOT_STALE */

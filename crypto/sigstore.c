@@ -18,6 +18,9 @@ struct sigstore_state {
     int64_t now_unix_s;
     int64_t times[SIGSTORE_MAX_TIMES];
     size_t time_count;
+    size_t stamp_count;                            /* of those, the first: proved by time stamps */
+    struct digest authorities[SIGSTORE_MAX_TIMES]; /* who made them, each once */
+    size_t authority_count;
     struct rekor_proof counted[SIGSTORE_MAX_COUNTED];
     size_t counted_count;
     struct x509_path path;
@@ -99,6 +102,19 @@ static bool sigstore_add_time(struct sigstore_state *state, int64_t unix_s, stru
     return true;
 }
 
+/* Thresholds count authorities, however many time stamps one of them made. */
+static void sigstore_add_authority(struct sigstore_state *state, const struct digest *id)
+{
+    for (size_t i = 0; i < state->authority_count; i++) {
+        if (digest_equal(&state->authorities[i], id)) {
+            return;
+        }
+    }
+    if (state->authority_count < GH_COUNT(state->authorities)) {
+        state->authorities[state->authority_count++] = *id;
+    }
+}
+
 static bool sigstore_check_timestamp(struct sigstore_state *state, struct bytes token,
                                      struct gh_error *err)
 {
@@ -121,6 +137,7 @@ static bool sigstore_check_timestamp(struct sigstore_state *state, struct bytes 
     /* genTime itself: its accuracy is the authority's affair, and often reaches back before a
      * certificate that was made for this one signature. */
     ok = sigstore_add_time(state, result.gen_time.unix_s, err);
+    sigstore_add_authority(state, &result.operator_id);
     tsa_result_done(&result);
     return ok;
 }
@@ -129,9 +146,12 @@ static bool sigstore_check_timestamp(struct sigstore_state *state, struct bytes 
 static bool sigstore_check_timestamps(struct sigstore_state *state, struct gh_error *err)
 {
     struct sigstore_input *input = state->input;
+    size_t wanted = state->signer->timestamp_threshold;
 
     *state->reached = EVIDENCE_STEP_TIME;
     state->time_count = 0;
+    state->stamp_count = 0;
+    state->authority_count = 0;
     if (input->timestamp_count == 0 && state->signer->timestamp == SIGNER_REQUIRED) {
         return gh_fail(err, GH_TIME_SOURCE_MISSING,
                        "signer %s asks for a time stamp, and the signature has none",
@@ -145,6 +165,12 @@ static bool sigstore_check_timestamps(struct sigstore_state *state, struct gh_er
             gh_error_at(err, "time stamp %zu", i);
             return false;
         }
+    }
+    state->stamp_count = state->time_count;
+    if (wanted > 1 && state->authority_count < wanted) {
+        return gh_fail(err, GH_TIME_SOURCE_MISSING,
+                       "%zu distinct authorities stamped the time, signer %s asks for %zu",
+                       state->authority_count, state->signer->name, wanted);
     }
     return true;
 }
@@ -188,7 +214,12 @@ static bool sigstore_check_entries(struct sigstore_state *state, const struct ke
     struct sigstore_input *input = state->input;
     struct rekor_options options = {.is_promise_required = input->is_promise_required,
                                     .is_proof_required = input->is_proof_required,
-                                    .threshold = 1};
+                                    .threshold = state->signer->tlog_threshold,
+                                    .times_unix_s = state->times,
+                                    .time_count = state->stamp_count,
+                                    .witnesses = state->signer->witnesses,
+                                    .witness_count = state->signer->witness_count,
+                                    .witness_threshold = state->signer->witness_threshold};
     struct rekor_signed what;
     struct gh_error failure = {0};
 

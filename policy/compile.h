@@ -100,8 +100,13 @@ const struct policy *compile_policy_find(const struct compile *compile, const ch
 /* exception.c */
 void compile_exceptions(struct compile *compile);
 
-/* config_check.c: what concerns the process and its upstreams */
+/* config_check.c: what concerns the process, and what the shell does for one tenant */
 void compile_process(struct compile *compile);
 void compile_upstreams(struct compile *compile);
+void compile_shell(struct compile *compile);
+
+/* config_tenant.c: the list of tenants, and what their files may not say */
+bool compile_tenants(struct compile *compile);
+void compile_tenant_keys(struct compile *compile);
 
 #endif

@@ -251,35 +251,117 @@ static void config_warn_observing(struct compile *compile)
     }
 }
 
-static void config_compile(struct compile *compile, const char *file)
+/* Everything a tenant's file may say, and the main file for its own tenant. */
+static void config_compile_tenant(struct compile *compile)
 {
-    const struct yaml_node *root = NULL;
-    struct gh_error err = {0};
-
-    if (!config_folder(compile, file) || !config_read_tree(compile, file, &root)) {
-        return;
-    }
-    config_read_object(&compile->reader, &config_object_file, root, &compile->raw);
-    if (root->kind != YAML_MAP || compile->reader.is_out_of_memory) {
-        return;
-    }
     compile_upstreams(compile);
     compile_roots(compile);
     compile_signers(compile);
     compile_policies(compile);
-    compile_process(compile);
+    compile_shell(compile);
     compile_unused(compile);
     config_warn_observing(compile);
     compile_exceptions(compile);
-    if (compile->reader.problems->error_count > 0) {
-        return; /* what follows needs everything to stand */
-    }
+}
+
+/* What needs the whole to stand: run only when no file has an error. */
+static void config_finish_tenant(struct compile *compile)
+{
+    struct gh_error err = {0};
+
     compile_tests(compile);
     if (!config_fingerprint(compile, &err)) {
         config_error(&compile->reader, NULL, "%s", err.text);
     }
-    compile->config->fingerprint = compile->tenant->snapshot.fingerprint;
-    compile->config->fingerprint_text = compile->tenant->snapshot.fingerprint_text;
+}
+
+/* False when there is nothing to compile. */
+static bool config_read_file(struct compile *compile, const char *file)
+{
+    const struct yaml_node *root = NULL;
+
+    if (!config_folder(compile, file) || !config_read_tree(compile, file, &root)) {
+        return false;
+    }
+    config_read_object(&compile->reader, &config_object_file, root, &compile->raw);
+    return root->kind == YAML_MAP && !compile->reader.is_out_of_memory;
+}
+
+static void config_begin(struct compile *compile, const struct compile *main,
+                         struct config_tenant *tenant)
+{
+    compile->config = main->config;
+    compile->owned = main->owned;
+    compile->tenant = tenant;
+    compile->reader = main->reader;
+    compile->reader.file = tenant->file;
+    tenant->snapshot.tenant = tenant->name;
+}
+
+static bool config_fingerprint_whole(struct config *config, struct gh_error *err)
+{
+    struct fingerprint fingerprint;
+
+    if (config->tenant_count == 1) {
+        config->fingerprint = config->tenants[0].snapshot.fingerprint;
+        config->fingerprint_text = config->tenants[0].snapshot.fingerprint_text;
+        return true;
+    }
+    fingerprint_init(&fingerprint, "tenants");
+    for (size_t i = 0; i < config->tenant_count; i++) {
+        const struct config_tenant *tenant = &config->tenants[i];
+
+        fingerprint_put_digest(&fingerprint, &tenant->snapshot.fingerprint);
+        fingerprint_put_text(&fingerprint, tenant->prefix);
+        fingerprint_put_int(&fingerprint, (int64_t)tenant->hosts.count);
+        for (size_t k = 0; k < tenant->hosts.count; k++) {
+            fingerprint_put_text(&fingerprint, tenant->hosts.items[k]);
+        }
+    }
+    GH_TRY(fingerprint_final(&fingerprint, &config->fingerprint, err));
+    config->fingerprint_text = config_digest_text(config->arena, &config->fingerprint);
+    return config->fingerprint_text != NULL ||
+           gh_fail(err, GH_INTERNAL_ERROR, "no memory for the configuration");
+}
+
+static void config_finish(struct compile *compiles, size_t count)
+{
+    struct config_reader *reader = &compiles[0].reader;
+    struct gh_error err = {0};
+
+    for (size_t i = 0; i < count && reader->problems->error_count == 0; i++) {
+        config_finish_tenant(&compiles[i]);
+    }
+    if (reader->problems->error_count == 0 && !config_fingerprint_whole(compiles[0].config, &err)) {
+        config_error(reader, NULL, "%s", err.text);
+    }
+}
+
+static void config_compile(struct compile *main, const char *file)
+{
+    struct config *config = main->config;
+    struct compile *compiles;
+
+    if (!config_read_file(main, file) || !compile_tenants(main)) {
+        return;
+    }
+    compile_process(main);
+    config_compile_tenant(main);
+    compiles = calloc(config->tenant_count, sizeof(*compiles));
+    if (compiles == NULL) {
+        config_error(&main->reader, NULL, "no memory for the configuration");
+        return;
+    }
+    compiles[0] = *main;
+    for (size_t i = 1; i < config->tenant_count; i++) {
+        config_begin(&compiles[i], main, &config->tenants[i]);
+        if (config_read_file(&compiles[i], config->tenants[i].file)) {
+            compile_tenant_keys(&compiles[i]);
+            config_compile_tenant(&compiles[i]);
+        }
+    }
+    config_finish(compiles, config->tenant_count);
+    free(compiles);
 }
 
 static int config_compare_problems(const void *a, const void *b)

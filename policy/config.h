@@ -19,6 +19,7 @@ struct yaml_node;
 #define CONFIG_MAX_FILE_BYTES (32u * 1024 * 1024)
 #define CONFIG_MAX_MATERIAL_BYTES (8u * 1024 * 1024)
 #define CONFIG_MAX_PROBLEMS 200
+#define CONFIG_MAX_TENANTS 1024
 
 /* Trust roots that are refreshed while running come as last fetched. */
 struct config_tuf_state {
@@ -188,8 +189,8 @@ struct config_clients {
 struct config_tenant {
     const char *name; /* "default" for the main file */
     const char *file;
-    struct config_strings hosts;
-    const char *prefix; /* NULL: none */
+    struct config_strings hosts; /* without ports */
+    const char *prefix;          /* NULL: none */
     struct config_upstreams upstreams;
     const char *default_upstream; /* NULL when there is none */
     struct config_clients clients;
@@ -246,6 +247,8 @@ GH_UNUSED static inline void config_unrefp(struct config **config)
     *config = NULL;
 }
 
+/* The tenant of that name ("default" is the main file's), or NULL. */
+const struct config_tenant *config_tenant_find(const struct config *config, const char *name);
 /* The upstream of that name (Docker Hub's aliases understood), or NULL. */
 const struct config_upstream *config_tenant_upstream(const struct config_tenant *tenant,
                                                      const char *name);

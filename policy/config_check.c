@@ -212,8 +212,8 @@ static void compile_clients(struct compile *compile)
         return;
     }
     compile_file(compile, compile_node(&clients->at, "htpasswd"), clients->htpasswd, true);
-    for (size_t i = 0; i < compile->raw.listen.count; i++) {
-        const struct config_tls *tls = compile->raw.listen.items[i].tls;
+    for (size_t i = 0; i < compile->config->listen.count; i++) {
+        const struct config_tls *tls = compile->config->listen.items[i].tls;
 
         has_client_ca = has_client_ca || (tls != NULL && tls->client_ca != NULL);
     }
@@ -245,8 +245,12 @@ void compile_process(struct compile *compile)
                  config->audit.checkpoint_key, true);
     compile_listeners(compile);
     compile_fetch(compile);
+}
+
+void compile_shell(struct compile *compile)
+{
     compile_clients(compile);
-    if (config->is_offline) {
+    if (compile->config->is_offline) {
         compile_offline(compile);
     }
 }
@@ -347,10 +351,12 @@ void compile_upstreams(struct compile *compile)
         }
     }
     tenant->upstreams = *upstreams;
-    if (upstreams->count == 0 && yaml_get(compile->raw.at.node, "upstreams") != NULL &&
-        compile->raw.tenants.count == 0) {
+    if (upstreams->count == 0 && compile->raw.tenants.count == 0) {
+        bool is_named = yaml_get(compile->raw.at.node, "upstreams") != NULL;
+
         config_error(&compile->reader, compile_node(&compile->raw.at, "upstreams"),
-                     "upstreams: expected at least one registry");
+                     is_named ? "upstreams: expected at least one registry"
+                              : "file: \"upstreams\" is missing");
     }
     if (compile->raw.default_upstream != NULL) {
         const struct config_upstream *upstream =

@@ -354,7 +354,9 @@ static void print_row(struct text *out, const struct config_field *field)
                 field->fallback != NULL && field->fallback[0] != '\0' ? "`" : "",
                 field->fallback == NULL ? "" : field->fallback,
                 field->fallback != NULL && field->fallback[0] != '\0' ? "`" : "", field->help,
-                (field->flags & CONFIG_LATER) != 0 ? " *Not supported yet.*" : "");
+                (field->flags & CONFIG_LATER) != 0     ? " *Not supported yet.*"
+                : (field->flags & CONFIG_PROCESS) != 0 ? " Main file only."
+                                                       : "");
 }
 
 static void print_predicates(struct text *out)

@@ -42,6 +42,31 @@ struct config_raw_keys {
     size_t count;
 };
 
+struct config_raw_witness {
+    struct config_at at;
+    const char *name; /* as it stands in signed notes */
+    const char *file;
+};
+
+struct config_raw_witness_list {
+    struct config_raw_witness *items;
+    size_t count;
+};
+
+struct config_raw_witnesses {
+    struct config_at at;
+    int64_t threshold;
+    struct config_raw_witness_list keys;
+};
+
+/* How many have to vouch, for keys and for identities. */
+struct config_raw_thresholds {
+    int64_t tlog;
+    int64_t timestamp;
+    int64_t sct; /* identities */
+    struct config_raw_witnesses *witnesses;
+};
+
 struct config_raw_keyless {
     struct config_at at;
     const char *root;
@@ -53,6 +78,7 @@ struct config_raw_keyless {
     int tlog;      /* required | off */
     int timestamp; /* required | optional */
     int sct;       /* required | off */
+    struct config_raw_thresholds thresholds;
 };
 
 struct config_raw_override {
@@ -116,6 +142,7 @@ struct config_raw_signer {
     struct config_raw_keys keys;
     int tlog;      /* required | off */
     int timestamp; /* required | optional */
+    struct config_raw_thresholds thresholds;
     const char *root;
     int match_reference; /* off | repository | exact */
     const char *signature_repository;

@@ -46,6 +46,7 @@ enum config_type {
 #define CONFIG_PRESENT 32u  /* CONFIG_OBJECT: made with its defaults when absent */
 #define CONFIG_FILE_URL 64u /* CONFIG_URL: file: is accepted, too */
 #define CONFIG_WORD 128u    /* CONFIG_ANY: one of `words`, or the object */
+#define CONFIG_PROCESS 256u /* concerns the process: an error in a tenant's file */
 
 #define CONFIG_MAX_NEAREST 128
 

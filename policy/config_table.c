@@ -4,10 +4,13 @@
  */
 #include <stddef.h>
 
+#include "crypto/checkpoint.h"
 #include "policy/config_raw.h"
 #include "policy/config_schema.h"
 
 #define AT(type, member) offsetof(struct type, member)
+/* More than anybody runs; more entries than that are not read either. */
+#define TRUST_MAX_THRESHOLD 8
 #define OBJECT(identifier, type, ...)                                                              \
     const struct config_object config_object_##identifier = {.name = #identifier,                  \
                                                              .size = sizeof(struct type),          \
@@ -207,6 +210,22 @@ static const struct config_field fields_key[] = {
 };
 static OBJECT(key, config_raw_key, .one_of = "file|pkcs11|kms", .help = "A public key.");
 
+static const struct config_field fields_witness[] = {
+    {"name", CONFIG_TEXT, CONFIG_REQUIRED, AT(config_raw_witness, name),
+     .help = "The witness as signed checkpoints name it."},
+    {"file", CONFIG_PATH, CONFIG_REQUIRED, AT(config_raw_witness, file),
+     .help = "PEM file with its Ed25519 public key."},
+};
+static OBJECT(witness, config_raw_witness, .help = "Who cosigns a log's checkpoints.");
+
+static const struct config_field fields_witnesses[] = {
+    {"threshold", CONFIG_INT, CONFIG_REQUIRED, AT(config_raw_witnesses, threshold), .min = 1,
+     .max = CHECKPOINT_MAX_WITNESSES, .help = "How many of them must have cosigned."},
+    {"keys", CONFIG_OBJECTS, CONFIG_REQUIRED | CONFIG_NOT_EMPTY, AT(config_raw_witnesses, keys),
+     .object = &config_object_witness, .help = "The witnesses that count."},
+};
+static OBJECT(witnesses, config_raw_witnesses, .help = "Witnesses of the transparency log.");
+
 static const struct config_field fields_keyless[] = {
     {"root", CONFIG_NAME, CONFIG_REQUIRED, AT(config_raw_keyless, root), .help = "A root."},
     {"issuer", CONFIG_TEXT, 0, AT(config_raw_keyless, issuer),
@@ -225,6 +244,14 @@ static const struct config_field fields_keyless[] = {
      "required|optional", .help = "RFC 3161 time stamp; with tlog off only required is valid."},
     {"sct", CONFIG_ENUM, 0, AT(config_raw_keyless, sct), "required", "required|off",
      .help = "Signed certificate timestamp."},
+    {"tlog_threshold", CONFIG_INT, 0, AT(config_raw_keyless, thresholds.tlog), "1", .min = 1,
+     .max = TRUST_MAX_THRESHOLD, .help = "Distinct logs that must vouch."},
+    {"timestamp_threshold", CONFIG_INT, 0, AT(config_raw_keyless, thresholds.timestamp), "1",
+     .min = 1, .max = TRUST_MAX_THRESHOLD, .help = "Distinct authorities that must have stamped."},
+    {"sct_threshold", CONFIG_INT, 0, AT(config_raw_keyless, thresholds.sct), "1", .min = 1,
+     .max = TRUST_MAX_THRESHOLD, .help = "Distinct certificate logs that must vouch."},
+    {"witnesses", CONFIG_OBJECT, 0, AT(config_raw_keyless, thresholds.witnesses),
+     .object = &config_object_witnesses, .help = "Cosignatures on the log's checkpoints."},
 };
 static OBJECT(keyless, config_raw_keyless, .help = "Identities of a Sigstore instance.");
 
@@ -314,6 +341,14 @@ static const struct config_field fields_signer[] = {
      .help = "Transparency log, for keys; name a root with it."},
     {"timestamp", CONFIG_ENUM, 0, AT(config_raw_signer, timestamp), "optional",
      "optional|required", .help = "RFC 3161 time stamp, for keys; name a root with it."},
+    {"tlog_threshold", CONFIG_INT, 0, AT(config_raw_signer, thresholds.tlog), "1", .min = 1,
+     .max = TRUST_MAX_THRESHOLD, .help = "Distinct logs that must vouch, for keys."},
+    {"timestamp_threshold", CONFIG_INT, 0, AT(config_raw_signer, thresholds.timestamp), "1",
+     .min = 1, .max = TRUST_MAX_THRESHOLD,
+     .help = "Distinct authorities that must have stamped, for keys."},
+    {"witnesses", CONFIG_OBJECT, 0, AT(config_raw_signer, thresholds.witnesses),
+     .object = &config_object_witnesses,
+     .help = "Cosignatures on the log's checkpoints, for keys."},
     {"root", CONFIG_NAME, 0, AT(config_raw_signer, root), .help = "Root for logs and time."},
     {"match_reference", CONFIG_ENUM, 0, AT(config_raw_signer, match_reference), "off",
      "off|repository|exact", .help = "Whether the signed name must be the image's."},
@@ -443,28 +478,29 @@ static const struct config_field fields_tenant[] = {
 static OBJECT(tenant, config_raw_tenant, .one_of = "hosts|prefix", .help = "A tenant.");
 
 static const struct config_field fields_file[] = {
-    {"listen", CONFIG_OBJECTS, CONFIG_NOT_EMPTY, AT(config_raw, listen), "127.0.0.1:5000",
+    {"listen", CONFIG_OBJECTS, CONFIG_NOT_EMPTY | CONFIG_PROCESS, AT(config_raw, listen), "127.0.0.1:5000",
      .object = &config_object_listen, .help = "Where clients connect."},
-    {"admin", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, admin),
+    {"admin", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, admin),
      .object = &config_object_admin, .help = "The admin listener."},
-    {"webhook", CONFIG_OBJECT, CONFIG_LATER, AT(config_raw, webhook),
+    {"webhook", CONFIG_OBJECT, CONFIG_LATER | CONFIG_PROCESS, AT(config_raw, webhook),
      .object = &config_object_webhook, .help = "Admission webhook and Gatekeeper provider."},
-    {"workers", CONFIG_INT, 0, AT(config_raw, workers), "auto", "auto", 1, 1024,
+    {"workers", CONFIG_INT, CONFIG_PROCESS, AT(config_raw, workers), "auto", "auto", 1, 1024,
      .help = "Worker threads; auto: one per core."},
-    {"storage", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, storage),
+    {"storage", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, storage),
      .object = &config_object_storage, .help = "Where content and verdicts are kept."},
-    {"limits", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, limits),
+    {"limits", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, limits),
      .object = &config_object_limits, .help = "Ceilings."},
-    {"cache", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, cache),
+    {"cache", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, cache),
      .object = &config_object_cache, .help = "Lifetimes."},
-    {"audit", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, audit),
+    {"audit", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, audit),
      .object = &config_object_audit, .help = "The audit log."},
-    {"fetch", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, fetch),
+    {"fetch", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, fetch),
      .object = &config_object_fetch, .help = "What is fetched beyond the upstreams."},
-    {"offline", CONFIG_BOOL, 0, AT(config_raw, is_offline), "false",
+    {"offline", CONFIG_BOOL, CONFIG_PROCESS, AT(config_raw, is_offline), "false",
      .help = "Whatever still needs the network beyond the upstreams is an error."},
-    {"upstreams", CONFIG_NAMED, CONFIG_REQUIRED, AT(config_raw, upstreams),
-     .object = &config_object_upstream, .help = "Registries; image names are NAME/repository."},
+    {"upstreams", CONFIG_NAMED, 0, AT(config_raw, upstreams),
+     .object = &config_object_upstream,
+     .help = "Registries; image names are NAME/repository. Only a file with tenants may do without."},
     {"default_upstream", CONFIG_TEXT, 0, AT(config_raw, default_upstream),
      .help = "For names without a registry."},
     {"clients", CONFIG_OBJECT, CONFIG_PRESENT, AT(config_raw, clients),
@@ -483,7 +519,7 @@ static const struct config_field fields_file[] = {
      .max = 400 * 86400, .help = "Longest life of an exception; never more than 400d."},
     {"exceptions_approvers", CONFIG_TEXTS, 0, AT(config_raw, exceptions_approvers),
      .help = "Who may approve exceptions."},
-    {"tenants", CONFIG_OBJECTS, CONFIG_LATER, AT(config_raw, tenants),
+    {"tenants", CONFIG_OBJECTS, CONFIG_NOT_EMPTY | CONFIG_PROCESS, AT(config_raw, tenants),
      .object = &config_object_tenant, .help = "Tenants, each with a file of its own."},
     {"tests", CONFIG_OBJECTS, 0, AT(config_raw, tests), .object = &config_object_test,
      .help = "Expectations that are checked at every load."},

@@ -2,6 +2,7 @@
  * The exceptions register: dated waivers with an owner and an approver, checked here once and
  * evaluated at every decision.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,7 @@ static void exception_policies(struct compile *compile, const struct config_raw_
         indexes[exception->policy_count++] = (uint32_t)policy->index;
     }
     exception->policies = indexes;
-    if (exception->policy_count > 1) {
+    if (exception->policy_count > 1 && indexes != NULL) {
         qsort(indexes, exception->policy_count, sizeof(*indexes), exception_compare_index);
     }
 }
@@ -267,6 +268,7 @@ static void exception_finish(struct compile *compile)
     struct gh_error err = {0};
     bool is_good = index != NULL;
 
+    assert(snapshot->exception_count == 0 || compile->exceptions != NULL);
     if (snapshot->exception_count > 1) {
         qsort(compile->exceptions, snapshot->exception_count, sizeof(*compile->exceptions),
               exception_compare);

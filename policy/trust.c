@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/checkpoint.h"
 #include "crypto/key.h"
 #include "crypto/pattern.h"
 #include "crypto/signer.h"
@@ -158,6 +159,124 @@ static bool trust_keys(struct compile *compile, const struct config_raw_signer *
     return is_good;
 }
 
+/* ---- how many must vouch ---- */
+
+/* A number above one asks for something: what it counts must be required. */
+static bool trust_threshold(struct compile *compile, const struct config_at *at, const char *name,
+                            int64_t value, enum signer_demand demand, size_t *out)
+{
+    *out = (size_t)value;
+    if (value <= 1 || demand == SIGNER_REQUIRED) {
+        return true;
+    }
+    config_error(&compile->reader, compile_node(at, name),
+                 "%s: %lld of what is not required; expected %.*s: required beside it", name,
+                 (long long)value, (int)(strlen(name) - strlen("_threshold")), name);
+    return false;
+}
+
+static bool trust_witness(struct compile *compile, const struct config_raw_witness *raw,
+                          struct checkpoint_witness *out)
+{
+    const struct yaml_node *node = compile_node(&raw->at, "file");
+    struct bytes_buf pem = {0};
+    struct key *key = NULL;
+    struct gh_error err = {0};
+    bool is_parsed;
+
+    if (raw->file == NULL || raw->name == NULL ||
+        !compile_read(compile, node, raw->file, KEY_MAX_PEM_BYTES, false, &pem)) {
+        return false;
+    }
+    is_parsed = key_parse_pem(bytes_view(&pem), &key, &err);
+    bytes_buf_done(&pem);
+    if (!is_parsed) {
+        config_error(&compile->reader, node, "%s: expected a PEM public key: %s", raw->file,
+                     err.text);
+        return false;
+    }
+    if (!compile_keep(compile, key, trust_key_release)) {
+        return false;
+    }
+    if (key_type(key) != KEY_TYPE_ED25519) {
+        config_error(&compile->reader, node, "%s: witnesses sign with Ed25519", raw->file);
+        return false;
+    }
+    if (raw->name[0] == '\0' || strpbrk(raw->name, " \t\n+") != NULL) {
+        config_error(&compile->reader, compile_node(&raw->at, "name"),
+                     "found \"%.100s\", expected a witness's name, without spaces and plus signs",
+                     raw->name);
+        return false;
+    }
+    out->name = bytes_of(raw->name);
+    out->key = key;
+    return true;
+}
+
+static bool trust_witnesses(struct compile *compile, const struct config_raw_witnesses *raw,
+                            struct signer *signer, struct fingerprint *fingerprint)
+{
+    struct checkpoint_witness *witnesses =
+        compile_alloc(compile, raw->keys.count, sizeof(*witnesses));
+    bool is_good = witnesses != NULL && raw->keys.count > 0;
+
+    for (size_t i = 0; witnesses != NULL && i < raw->keys.count; i++) {
+        struct checkpoint_witness *witness = &witnesses[signer->witness_count];
+
+        if (!trust_witness(compile, &raw->keys.items[i], witness)) {
+            is_good = false;
+            continue;
+        }
+        for (size_t j = 0; j < signer->witness_count; j++) {
+            if (key_equal(witnesses[j].key, witness->key)) {
+                config_error(&compile->reader, raw->keys.items[i].at.node,
+                             "the signer \"%s\" names the key of one witness twice", signer->name);
+                is_good = false;
+            }
+        }
+        fingerprint_put(fingerprint, witness->name);
+        fingerprint_put_digest(fingerprint, key_fingerprint(witness->key));
+        signer->witness_count++;
+    }
+    signer->witnesses = witnesses;
+    signer->witness_threshold = (size_t)raw->threshold;
+    if (is_good && signer->witness_threshold > signer->witness_count) {
+        config_error(&compile->reader, compile_node(&raw->at, "threshold"),
+                     "found %zu, expected at most %zu, as many as there are witnesses",
+                     signer->witness_threshold, signer->witness_count);
+        return false;
+    }
+    if (is_good && raw->threshold > 0 && signer->tlog != SIGNER_REQUIRED) {
+        config_error(&compile->reader, raw->at.node,
+                     "witnesses of a log that is not required; expected tlog: required beside it");
+        return false;
+    }
+    return is_good && signer->witness_threshold > 0;
+}
+
+static bool trust_thresholds(struct compile *compile, const struct config_at *at,
+                             const struct config_raw_thresholds *raw, struct signer *signer,
+                             struct fingerprint *fingerprint)
+{
+    bool is_good = trust_threshold(compile, at, "tlog_threshold", raw->tlog, signer->tlog,
+                                   &signer->tlog_threshold);
+
+    is_good = trust_threshold(compile, at, "timestamp_threshold", raw->timestamp, signer->timestamp,
+                              &signer->timestamp_threshold) &&
+              is_good;
+    is_good = trust_threshold(compile, at, "sct_threshold", raw->sct, signer->sct,
+                              &signer->sct_threshold) &&
+              is_good;
+    if (raw->witnesses != NULL) {
+        is_good = trust_witnesses(compile, raw->witnesses, signer, fingerprint) && is_good;
+    }
+    fingerprint_put_int(fingerprint, (int64_t)signer->tlog_threshold);
+    fingerprint_put_int(fingerprint, (int64_t)signer->timestamp_threshold);
+    fingerprint_put_int(fingerprint, (int64_t)signer->sct_threshold);
+    fingerprint_put_int(fingerprint, (int64_t)signer->witness_threshold);
+    return is_good;
+}
+
 static bool trust_keyed(struct compile *compile, const struct config_raw_signer *raw,
                         struct signer *signer, struct fingerprint *fingerprint)
 {
@@ -179,7 +298,7 @@ static bool trust_keyed(struct compile *compile, const struct config_raw_signer 
                      signer->tlog == SIGNER_REQUIRED ? "transparency log" : "time stamp");
         is_good = false;
     }
-    return is_good;
+    return trust_thresholds(compile, &raw->at, &raw->thresholds, signer, fingerprint) && is_good;
 }
 
 /* ---- keyless ---- */
@@ -279,6 +398,8 @@ static bool trust_keyless(struct compile *compile, const struct config_raw_signe
     trust_fingerprint_pattern(fingerprint, signer->issuer);
     trust_fingerprint_pattern(fingerprint, signer->subject);
     is_good = trust_claims(compile, keyless, signer, fingerprint) && is_good;
+    is_good = trust_thresholds(compile, &keyless->at, &keyless->thresholds, signer, fingerprint) &&
+              is_good;
     if (keyless->root != NULL) {
         is_good =
             trust_use_root(compile, keyless->root, compile_node(&keyless->at, "root"), signer) &&
@@ -292,7 +413,8 @@ static bool trust_keyless(struct compile *compile, const struct config_raw_signe
 /* What stands beside keyless or notation but is about keys would be ignored: an error. */
 static void trust_refuse_key_fields(struct compile *compile, const struct config_raw_signer *raw)
 {
-    static const char *const names[] = {"tlog", "timestamp", "root"};
+    static const char *const names[] = {"tlog",           "timestamp",           "root",
+                                        "tlog_threshold", "timestamp_threshold", "witnesses"};
 
     for (size_t i = 0; i < GH_COUNT(names); i++) {
         const struct yaml_node *node = yaml_get(raw->at.node, names[i]);

@@ -25,6 +25,7 @@
 #define ADMIN_MAX_BODY 65536
 #define ADMIN_MAX_ANSWER (64u * 1024 * 1024)
 #define ADMIN_MAX_IMAGES 64
+#define ADMIN_MAX_TENANT 128
 #define ADMIN_MAX_VERDICTS 10000
 
 struct admin {
@@ -47,6 +48,7 @@ struct admin_call {
     json_t *images; /* what is left of /v1/verify */
     size_t next_image;
     bool is_list;
+    char tenant[ADMIN_MAX_TENANT + 1]; /* empty: the main file's */
     struct ask *ask;
 };
 
@@ -340,6 +342,7 @@ static void admin_verify_next(struct admin_call *call)
         admin_send(call->x, 200, &call->answer);
         return;
     }
+    question.tenant = call->tenant[0] != '\0' ? call->tenant : NULL;
     question.image = json_string_value(json_array_get(call->images, call->next_image++));
     call->ask =
         ask_start(call->admin->gateway, exchange_worker(call->x), &question, admin_on_answer, call);
@@ -348,7 +351,23 @@ static void admin_verify_next(struct admin_call *call)
     }
 }
 
-/* {"image": "…"} or {"images": ["…"]} */
+/* "tenant": names are kept short by the configuration. */
+static bool admin_read_tenant(struct admin_call *call, const json_t *doc, struct gh_error *err)
+{
+    struct bytes tenant = {0};
+
+    GH_TRY(sjson_opt_string(doc, "tenant", &tenant, err));
+    if (tenant.len > ADMIN_MAX_TENANT) {
+        return gh_fail(err, GH_SIZE_LIMIT_EXCEEDED, "there is no tenant with so long a name");
+    }
+    if (tenant.len > 0) {
+        memcpy(call->tenant, tenant.data, tenant.len);
+        call->tenant[tenant.len] = '\0';
+    }
+    return true;
+}
+
+/* {"image": "…"} or {"images": ["…"]}, and "tenant" */
 static bool admin_read_images(struct admin_call *call, struct gh_error *err)
 {
     GH_OWN(sjson_freep) json_t *doc = NULL;
@@ -359,6 +378,7 @@ static bool admin_read_images(struct admin_call *call, struct gh_error *err)
 
     GH_TRY(
         sjson_parse_object(bytes_make(call->body.data, call->body.len), ADMIN_MAX_BODY, &doc, err));
+    GH_TRY(admin_read_tenant(call, doc, err));
     GH_TRY(sjson_opt_array(doc, "images", &list, err));
     if (list == NULL) {
         GH_TRY(sjson_get_string(doc, "image", &image, err));

@@ -209,10 +209,24 @@ static void ask_dropped(struct worker_mail *mail)
     ask_free((struct ask *)mail);
 }
 
+static bool ask_find_tenant(struct ask *ask, const char *name, size_t *out)
+{
+    const struct config *config = ask->generation->config;
+    const struct config_tenant *tenant =
+        name == NULL ? &config->tenants[0] : config_tenant_find(config, name);
+
+    if (tenant == NULL) {
+        return gh_fail(&ask->early, GH_NAME_UNKNOWN, "there is no tenant called '%.128s'", name);
+    }
+    *out = (size_t)(tenant - config->tenants);
+    return true;
+}
+
 struct ask *ask_start(struct gateway *gateway, struct worker *worker,
                       const struct ask_question *question, ask_fn fn, void *ctx)
 {
     struct ask *ask = calloc(1, sizeof(*ask));
+    size_t tenant = 0;
 
     if (ask == NULL) {
         return NULL;
@@ -229,7 +243,8 @@ struct ask *ask_start(struct gateway *gateway, struct worker *worker,
         ask_free(ask);
         return NULL;
     }
-    if (target_of_text(ask->generation, 0, ask->image, &ask->target, &ask->early) &&
+    if (ask_find_tenant(ask, question->tenant, &tenant) &&
+        target_of_text(ask->generation, tenant, ask->image, &ask->target, &ask->early) &&
         ask->target.ref.digest.alg == DIGEST_NONE && ask->target.ref.tag[0] == '\0') {
         memcpy(ask->target.ref.tag, "latest", sizeof("latest"));
     }

@@ -15,7 +15,8 @@ struct gateway;
 struct worker;
 
 struct ask_question {
-    const char *image; /* upstream/repository[:tag][@digest] */
+    const char *image;  /* upstream/repository[:tag][@digest] */
+    const char *tenant; /* by name; NULL: the main file's */
     enum gate_surface surface;
     const char *principal;
     bool is_recorded;   /* count and audit it */

@@ -58,6 +58,13 @@ static void check_json(const struct config_problems *problems, const struct conf
     text_put(out, "]}\n");
 }
 
+static void check_summary(const struct config_tenant *tenant)
+{
+    (void)printf("%s: valid, %zu upstreams, %zu signers, %zu policies, %zu exceptions\n",
+                 tenant->file, tenant->upstreams.count, tenant->snapshot.signer_count,
+                 tenant->snapshot.policy_count, tenant->snapshot.exception_count);
+}
+
 static int check_file(const char *path, bool is_json)
 {
     struct config_files files = {0};
@@ -78,11 +85,9 @@ static int check_file(const char *path, bool is_json)
     } else {
         config_files_print(&problems, true);
         if (is_loaded) {
-            (void)printf("%s: valid, %zu upstreams, %zu signers, %zu policies, %zu exceptions\n",
-                         path, config->tenants[0].upstreams.count,
-                         config->tenants[0].snapshot.signer_count,
-                         config->tenants[0].snapshot.policy_count,
-                         config->tenants[0].snapshot.exception_count);
+            for (size_t i = 0; i < config->tenant_count; i++) {
+                check_summary(&config->tenants[i]);
+            }
         } else {
             (void)fprintf(stderr, "%s: %zu error%s\n", path, problems.error_count,
                           problems.error_count == 1 ? "" : "s");

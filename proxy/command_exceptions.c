@@ -19,7 +19,7 @@
 #define EXCEPTIONS_MAX_ITEMS 64
 
 static const char exceptions_usage[] =
-    "Usage: gatehouse exceptions list -c FILE [--output text|json]\n"
+    "Usage: gatehouse exceptions list -c FILE [--tenant NAME] [--output text|json]\n"
     "       gatehouse exceptions add -c FILE --id ID --image NAME@sha256:... --policy NAME\n"
     "                 --owner WHO --approved-by WHO --justification TEXT --expires DATE\n"
     "                 [--waive REQUIREMENT] [--control TEXT] [--created DATE]\n"
@@ -33,10 +33,13 @@ static const char exceptions_usage[] =
     "UTC) or times such as 2026-12-15T12:00:00Z. revoke ends an exception now and keeps its "
     "entry.\n"
     "\n"
+    "--tenant names whose register is meant: that of the main file by default; list shows all.\n"
+    "\n"
     "Exit status: 0 done, 2 wrong usage, or the register would not be valid.\n";
 
 struct exceptions_options {
     const char *config;
+    const char *tenant;
     const char *id;
     const char *images[EXCEPTIONS_MAX_ITEMS];
     size_t image_count;
@@ -60,7 +63,9 @@ static void exceptions_put_time(struct text *out, int64_t unix_s, bool is_json)
 static void exceptions_put_json(struct text *out, const struct snapshot *snapshot,
                                 const struct exception *exception, int64_t now)
 {
-    text_put(out, "{\"id\":");
+    text_put(out, "{\"tenant\":");
+    text_put_json(out, snapshot->tenant);
+    text_put(out, ",\"id\":");
     text_put_json(out, exception->id);
     text_printf(out, ",\"in_force\":%s,\"days_left\":%lld,\"renewals\":%zu,\"expires\":",
                 exception_in_force(exception, now) ? "true" : "false",
@@ -123,19 +128,27 @@ static void exceptions_put_text(struct text *out, const struct snapshot *snapsho
 
 static int exceptions_list(const struct config *config, const struct exceptions_options *options)
 {
-    const struct snapshot *snapshot = &config->tenants[0].snapshot;
     int64_t now = (int64_t)time(NULL);
+    bool is_first = true;
     struct text out;
     int status;
 
     text_init(&out, CONFIG_MAX_FILE_BYTES);
     text_put(&out, options->is_json ? "{\"exceptions\":[" : "");
-    for (size_t i = 0; i < snapshot->exception_count; i++) {
-        if (options->is_json) {
-            text_put(&out, i == 0 ? "" : ",");
-            exceptions_put_json(&out, snapshot, &snapshot->exceptions[i], now);
-        } else {
-            exceptions_put_text(&out, snapshot, &snapshot->exceptions[i], now);
+    for (size_t t = 0; t < config->tenant_count; t++) {
+        const struct snapshot *snapshot = &config->tenants[t].snapshot;
+
+        if (options->tenant != NULL && strcmp(options->tenant, snapshot->tenant) != 0) {
+            continue;
+        }
+        for (size_t i = 0; i < snapshot->exception_count; i++) {
+            if (options->is_json) {
+                text_put(&out, is_first ? "" : ",");
+                exceptions_put_json(&out, snapshot, &snapshot->exceptions[i], now);
+            } else {
+                exceptions_put_text(&out, snapshot, &snapshot->exceptions[i], now);
+            }
+            is_first = false;
         }
     }
     text_put(&out, options->is_json ? "]}\n" : "");
@@ -175,14 +188,15 @@ static const char *exceptions_on_env(void *context, const char *name)
 }
 
 /* The edited register must load, and hold as many entries as it should. */
-static bool exceptions_verify(const char *config_path, const char *path, struct bytes content,
-                              size_t wanted)
+static bool exceptions_verify(const char *config_path, const struct config_tenant *tenant,
+                              struct bytes content, size_t wanted)
 {
     struct config_files files = {0};
-    struct exceptions_overlay overlay = {.path = path, .content = content};
+    struct exceptions_overlay overlay = {.path = tenant->exceptions_file, .content = content};
     struct config_loader loader = {
         .context = &overlay, .read = exceptions_on_read, .env = exceptions_on_env};
     struct config_problems problems;
+    const struct config_tenant *made;
     struct config *config = NULL;
     struct gh_error err = {0};
     bool is_good;
@@ -191,7 +205,8 @@ static bool exceptions_verify(const char *config_path, const char *path, struct 
     is_good = config_load(&loader, config_path, (int64_t)time(NULL), &config, &problems, &err);
     config_files_print(&problems, false);
     config_problems_done(&problems);
-    if (is_good && config->tenants[0].snapshot.exception_count != wanted) {
+    made = is_good ? config_tenant_find(config, tenant->name) : NULL;
+    if (is_good && (made == NULL || made->snapshot.exception_count != wanted)) {
         (void)fprintf(stderr, "gatehouse exceptions: the register is laid out in a way that "
                               "cannot be edited; edit it by hand\n");
         is_good = false;
@@ -303,7 +318,8 @@ static bool exceptions_edit(const char *verb, const struct exceptions_options *o
 static int exceptions_change(const char *verb, const struct config *config,
                              const struct exceptions_options *options)
 {
-    const struct config_tenant *tenant = &config->tenants[0];
+    const struct config_tenant *tenant =
+        config_tenant_find(config, options->tenant != NULL ? options->tenant : "default");
     size_t wanted = tenant->snapshot.exception_count + (strcmp(verb, "add") == 0 ? 1 : 0);
     struct bytes_buf file = {0};
     struct gh_error err = {0};
@@ -313,7 +329,7 @@ static int exceptions_change(const char *verb, const struct config *config,
 
     if (tenant->exceptions_file == NULL) {
         (void)fprintf(stderr, "gatehouse exceptions: %s names no exceptions register\n",
-                      options->config);
+                      tenant->file);
         return 2;
     }
     if (!config_files_read(tenant->exceptions_file, CONFIG_MAX_FILE_BYTES, &file, &mode, &err)) {
@@ -323,8 +339,7 @@ static int exceptions_change(const char *verb, const struct config *config,
     text_init(&out, CONFIG_MAX_FILE_BYTES);
     if (!exceptions_edit(verb, options, bytes_view(&file), &out, &err)) {
         (void)fprintf(stderr, "gatehouse exceptions: %s\n", err.text);
-    } else if (!exceptions_verify(options->config, tenant->exceptions_file,
-                                  bytes_make(out.data, out.len), wanted)) {
+    } else if (!exceptions_verify(options->config, tenant, bytes_make(out.data, out.len), wanted)) {
         (void)fprintf(stderr, "gatehouse exceptions: nothing was changed\n");
     } else if (!exceptions_replace(tenant->exceptions_file, mode, bytes_make(out.data, out.len))) {
         (void)fprintf(stderr, "gatehouse exceptions: %s cannot be replaced\n",
@@ -358,6 +373,9 @@ static bool exceptions_option(struct exceptions_options *options, int option, co
     switch (option) {
     case 'c':
         options->config = value;
+        return true;
+    case 't':
+        options->tenant = value;
         return true;
     case 'i':
         options->id = value;
@@ -418,21 +436,15 @@ static bool exceptions_is_complete(const char *verb, const struct exceptions_opt
 
 int command_exceptions(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"config", required_argument, NULL, 'c'},
-                                                 {"id", required_argument, NULL, 'i'},
-                                                 {"image", required_argument, NULL, 'm'},
-                                                 {"policy", required_argument, NULL, 'p'},
-                                                 {"waive", required_argument, NULL, 'w'},
-                                                 {"owner", required_argument, NULL, 'o'},
-                                                 {"approved-by", required_argument, NULL, 'a'},
-                                                 {"by", required_argument, NULL, 'b'},
-                                                 {"justification", required_argument, NULL, 'j'},
-                                                 {"control", required_argument, NULL, 'k'},
-                                                 {"created", required_argument, NULL, 'd'},
-                                                 {"expires", required_argument, NULL, 'e'},
-                                                 {"output", required_argument, NULL, 'f'},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"config", required_argument, NULL, 'c'},  {"tenant", required_argument, NULL, 't'},
+        {"id", required_argument, NULL, 'i'},      {"image", required_argument, NULL, 'm'},
+        {"policy", required_argument, NULL, 'p'},  {"waive", required_argument, NULL, 'w'},
+        {"owner", required_argument, NULL, 'o'},   {"approved-by", required_argument, NULL, 'a'},
+        {"by", required_argument, NULL, 'b'},      {"justification", required_argument, NULL, 'j'},
+        {"control", required_argument, NULL, 'k'}, {"created", required_argument, NULL, 'd'},
+        {"expires", required_argument, NULL, 'e'}, {"output", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     struct exceptions_options options = {0};
     struct config_files files = {0};
     struct config *config = NULL;
@@ -456,6 +468,12 @@ int command_exceptions(int argc, char **argv)
         return 2;
     }
     if (!config_files_load(&files, options.config, (int64_t)time(NULL), false, &config)) {
+        return 2;
+    }
+    if (options.tenant != NULL && config_tenant_find(config, options.tenant) == NULL) {
+        (void)fprintf(stderr, "gatehouse exceptions: there is no tenant called %.128s\n",
+                      options.tenant);
+        config_unref(config);
         return 2;
     }
     status = strcmp(verb, "list") == 0 ? exceptions_list(config, &options)

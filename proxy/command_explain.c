@@ -15,20 +15,20 @@
 #define EXPLAIN_MAX_OUTPUT_BYTES (16u * 1024 * 1024)
 
 static const char explain_usage[] =
-    "Usage: gatehouse explain -c FILE [--output text|json] IMAGE\n"
+    "Usage: gatehouse explain -c FILE [--tenant NAME] [--output text|json] IMAGE\n"
     "\n"
     "Shows which policies cover IMAGE and what they ask for. Nothing is fetched: a tag is not\n"
     "resolved, and policies for one digest show only where IMAGE names that digest.\n"
     "\n"
     "  -c, --config FILE   the configuration\n"
+    "      --tenant NAME   as this tenant decides (the main file's by default)\n"
     "      --output FORM   text (default) or json\n"
     "  -h, --help          this text\n"
     "\n"
     "Exit status: 0 covered, 1 covered by no policy, 2 wrong usage or configuration.\n";
 
-static int explain_image(const struct config *config, const char *image, bool is_json)
+static int explain_image(const struct config_tenant *tenant, const char *image, bool is_json)
 {
-    const struct config_tenant *tenant = &config->tenants[0];
     struct image_ref ref;
     struct decide_plan plan;
     struct gh_error err = {0};
@@ -66,12 +66,15 @@ static int explain_image(const struct config *config, const char *image, bool is
 int command_explain(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"tenant", required_argument, NULL, 't'},
                                             {"output", required_argument, NULL, 'o'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     struct config_files files = {0};
     struct config *config = NULL;
+    const struct config_tenant *tenant;
     const char *path = NULL;
+    const char *name = "default";
     bool is_json = false;
     int option;
     int status;
@@ -80,6 +83,8 @@ int command_explain(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         if (option == 'c') {
             path = optarg;
+        } else if (option == 't') {
+            name = optarg;
         } else if (option == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "text") == 0)) {
             is_json = optarg[0] == 'j';
         } else {
@@ -94,7 +99,11 @@ int command_explain(int argc, char **argv)
     if (!config_files_load(&files, path, (int64_t)time(NULL), false, &config)) {
         return 2;
     }
-    status = explain_image(config, argv[optind], is_json);
+    tenant = config_tenant_find(config, name);
+    if (tenant == NULL) {
+        (void)fprintf(stderr, "gatehouse explain: there is no tenant called %.128s\n", name);
+    }
+    status = tenant == NULL ? 2 : explain_image(tenant, argv[optind], is_json);
     config_unref(config);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "metrics/text.h"
 #include "policy/compare.h"
 #include "policy/config.h"
+#include "proxy/command_import.h"
 #include "proxy/config_files.h"
 
 #define POLICY_MAX_OUTPUT_BYTES (64u * 1024 * 1024)
@@ -18,7 +19,7 @@ static const char policy_usage[] =
     "\n"
     "diff shows what the configurations A and B decide differently: by policy its patterns, mode\n"
     "and requirements, by signer who is trusted, by exception whether it is in force.\n"
-    "import is not supported yet.\n"
+    "import prints policies of other tools as configuration; see gatehouse policy import --help.\n"
     "\n"
     "Exit status of diff: 0 no difference, 1 differences, 2 wrong usage or configuration.\n";
 
@@ -54,7 +55,6 @@ static int policy_diff(const char *path_a, const char *path_b, bool is_json)
 int command_policy(int argc, char **argv)
 {
     static const struct option options[] = {{"output", required_argument, NULL, 'o'},
-                                            {"from", required_argument, NULL, 'f'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     const char *verb = argc > 1 ? argv[1] : "";
@@ -66,8 +66,7 @@ int command_policy(int argc, char **argv)
         return 0;
     }
     if (strcmp(verb, "import") == 0) {
-        (void)fputs("gatehouse policy import: not supported yet\n", stderr);
-        return 2;
+        return command_import(argc, argv);
     }
     optind = 2;
     while (argc > 1 && (option = getopt_long(argc, argv, "h", options, NULL)) != -1) {

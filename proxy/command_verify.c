@@ -26,13 +26,14 @@
 #include "proxy/worker.h"
 
 static const char command_verify_help[] =
-    "usage: gatehouse verify -c FILE [--at TIME] [--output text|json] IMAGE\n"
+    "usage: gatehouse verify -c FILE [--tenant NAME] [--at TIME] [--output text|json] IMAGE\n"
     "\n"
     "Decides about IMAGE (UPSTREAM/REPOSITORY[:TAG][@DIGEST]) as the gateway would, and shows "
     "each\n"
     "requirement, each candidate signature and the first step each failed. Nothing is stored.\n"
     "\n"
     "  -c, --config FILE    the configuration\n"
+    "      --tenant NAME    as this tenant decides (the main file's by default)\n"
     "      --at TIME        decide as of another time (RFC 3339, or a date)\n"
     "      --output FORMAT  text (default) or json\n"
     "\n"
@@ -42,6 +43,7 @@ struct command_verify {
     struct gateway gateway;
     const char *file;
     const char *image;
+    const char *tenant;
     int64_t at_unix_s;
     bool is_json;
     /* the answer, from the worker */
@@ -74,6 +76,7 @@ static void command_verify_begin(struct worker_mail *mail, struct worker *worker
 {
     struct command_verify *self = ((struct command_verify_mail *)mail)->self;
     const struct ask_question question = {.image = self->image,
+                                          .tenant = self->tenant,
                                           .surface = GATE_API,
                                           .is_explaining = true,
                                           .at_unix_s = self->at_unix_s};
@@ -143,6 +146,11 @@ static bool command_verify_load(struct command_verify *self, struct gh_error *er
                            &config)) {
         return gh_fail(err, GH_POLICY_DENIED, "%s cannot be used", self->file);
     }
+    if (self->tenant != NULL && config_tenant_find(config, self->tenant) == NULL) {
+        config_unref(config);
+        return gh_fail(err, GH_NAME_UNKNOWN, "%s has no tenant called '%.128s'", self->file,
+                       self->tenant);
+    }
     GH_TRY(generation_new(config, 1, NULL, &generation, err));
     gateway_adopt(&self->gateway, generation);
     return true;
@@ -191,11 +199,9 @@ static int command_verify_run(struct command_verify *self)
 static bool command_verify_read_options(struct command_verify *self, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"at", required_argument, NULL, 'a'},
-        {"output", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"tenant", required_argument, NULL, 't'},
+        {"at", required_argument, NULL, 'a'},     {"output", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -203,6 +209,9 @@ static bool command_verify_read_options(struct command_verify *self, int argc, c
         switch (option) {
         case 'c':
             self->file = optarg;
+            break;
+        case 't':
+            self->tenant = optarg;
             break;
         case 'a':
             if (!config_parse_time(optarg, CONFIG_START, &self->at_unix_s)) {

@@ -1,5 +1,6 @@
 #include "proxy/gate.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,6 +326,7 @@ static size_t gate_missing(const struct gate_run *run, struct verdict *const *ve
 {
     size_t count = 0;
 
+    assert(verdicts != NULL);
     for (size_t i = 0; i < run->plan.leaf_count; i++) {
         if (verdicts[i] == NULL && (!is_child || run->plan.leaves[i].is_each)) {
             out[count++] = run->plan.leaves[i];

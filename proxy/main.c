@@ -7,6 +7,7 @@
 #include "proxy/command_check.h"
 #include "proxy/command_exceptions.h"
 #include "proxy/command_explain.h"
+#include "proxy/command_policy.h"
 #include "proxy/command_verify.h"
 #include "proxy/serving.h"
 #include "proxy/tuf_command.h"
@@ -54,6 +55,7 @@ static const struct {
     {"explain", command_explain, "which policies cover an image, and what they ask"},
     {"why", command_why, "show a decision: what was asked, tried and missing"},
     {"exceptions", command_exceptions, "the exceptions register"},
+    {"policy", command_policy, "compare configurations, import policies of other tools"},
     {"audit", command_audit, "check and search audit logs"},
     {"verify-bundle", verify_bundle_main, "verify a Sigstore bundle over a file"},
     {"tuf", tuf_command_main, "a TUF client"},

@@ -110,15 +110,22 @@ void request_common(struct request *r)
 void request_fail(struct request *r, unsigned status, const char *code,
                   const struct gh_error *error, unsigned retry_after_s)
 {
+    char undecided[GH_ERROR_MAX_TEXT + sizeof(r->image) + 64];
     const struct respond_error answer = {
         .status = status,
         .code = code,
-        .message = error->text[0] != '\0' ? error->text : NULL,
+        .message = status == 503            ? undecided
+                   : error->text[0] != '\0' ? error->text
+                                            : NULL,
         .cause = error->cause,
         .digest = r->content != NULL ? r->content->digest_text : NULL,
         .retry_after_s = retry_after_s,
     };
 
+    /* Clients show the message alone: it must say that nobody refused anything. */
+    (void)snprintf(undecided, sizeof(undecided),
+                   "%s cannot be served now, which is not a denial; try again: %s",
+                   r->image[0] != '\0' ? r->image : "this", error->text);
     r->reason = gh_reason_label(gh_cause_reason(error->cause));
     request_namespace(r);
     respond_error(r->x, &answer);
@@ -192,19 +199,31 @@ void request_pull_failed(struct request *r, const struct pull_result *result)
     }
 }
 
+/* The tenant of that name: a reload may have moved it, and its old place may be another's. */
+static bool request_find_again(struct request *r, const char *name)
+{
+    const struct config *config = r->generation->config;
+    const struct config_tenant *tenant = config_tenant_find(config, name);
+
+    r->tenant = tenant != NULL ? (size_t)(tenant - config->tenants) : 0;
+    return tenant != NULL;
+}
+
 bool request_begun_anew(struct request *r)
 {
     struct gh_error error = {0};
+    char name[REQUEST_MAX_TENANT + 1];
 
     if (gateway_is_current(r->gateway, r->generation) || r->redecided >= REQUEST_MAX_REDECIDED) {
         return false;
     }
     r->redecided++;
+    (void)snprintf(name, sizeof(name), "%s", r->generation->config->tenants[r->tenant].name);
     generation_unref(r->generation);
     r->generation = gateway_generation(r->gateway);
     content_unref(r->content);
     r->content = NULL;
-    if (r->tenant >= r->generation->tenant_count ||
+    if (!request_find_again(r, name) ||
         !target_of_route(r->generation, r->tenant, &r->route, &r->target, &error)) {
         request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
                        "the configuration was replaced, and this name is no longer known");
@@ -358,6 +377,19 @@ static void request_version(struct request *r)
     exchange_answer(r->x, 200, "application/json", "{}", 2);
 }
 
+/* A gateway whose main file has no upstreams knows nothing but its tenants. */
+static bool request_is_known(const struct request *r)
+{
+    const struct config *config = r->generation->config;
+    bool has_prefix = false;
+
+    for (size_t t = 1; t < config->tenant_count; t++) {
+        has_prefix = has_prefix || config->tenants[t].prefix != NULL;
+    }
+    return r->tenant > 0 || config->tenants[0].upstreams.count > 0 ||
+           (r->route.kind == ROUTE_VERSION && has_prefix);
+}
+
 /* Which tenant: by host first, then by prefix, else the main file's. False: answered. */
 static bool request_find_tenant(struct request *r)
 {
@@ -393,6 +425,11 @@ static bool request_find_tenant(struct request *r)
             r->tenant = t;
             memmove(r->route.name, r->route.name + len + 1, strlen(r->route.name + len + 1) + 1);
         }
+    }
+    if (!request_is_known(r)) {
+        request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
+                       "no tenant of this gateway has this name");
+        return false;
     }
     return true;
 }

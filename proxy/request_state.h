@@ -26,6 +26,7 @@ struct upstream_request;
 
 #define REQUEST_MAX_ACCEPT 1024
 #define REQUEST_MAX_PRINCIPAL 255
+#define REQUEST_MAX_TENANT 128 /* as names in the configuration */
 #define REQUEST_MAX_REDECIDED 3 /* times a reload may send one request back */
 
 struct request {

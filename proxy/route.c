@@ -87,7 +87,7 @@ static bool route_host_is_valid(struct bytes part)
 bool route_name_is_valid(struct bytes name, bool allow_host)
 {
     struct bytes part;
-    bool is_first = true;
+    size_t index = 0;
 
     if (name.len == 0 || name.len > ROUTE_MAX_NAME) {
         return false;
@@ -99,13 +99,13 @@ bool route_name_is_valid(struct bytes name, bool allow_host)
             part = name;
         }
         if (!route_component_is_valid(part) &&
-            !(allow_host && is_first && !is_last && route_host_is_valid(part))) {
+            !(allow_host && index < 2 && !is_last && route_host_is_valid(part))) {
             return false;
         }
         if (is_last) {
             return true;
         }
-        is_first = false;
+        index++;
     }
 }
 
@@ -130,7 +130,7 @@ bool route_evidence_tag(struct bytes tag, struct digest *out)
     struct gh_error err = {0};
 
     for (size_t a = 0; a < GH_COUNT(algs); a++) {
-        struct bytes rest = tag;
+        struct bytes rest;
 
         digest.alg = a == 0 ? DIGEST_SHA256 : DIGEST_SHA512;
         if (!bytes_starts_with(tag, bytes_of(algs[a]))) {

@@ -58,8 +58,8 @@ enum route_fault {
  */
 enum route_fault route_parse(struct bytes path, struct bytes query, struct route *out);
 
-/* The distribution grammar of repository names. An upstream's host[:port] may be the first
- * component where ALLOW_HOST is set. */
+/* The distribution grammar of repository names. Where ALLOW_HOST is set, an upstream's
+ * host[:port] may be the first component, or the second behind a tenant's prefix. */
 bool route_name_is_valid(struct bytes name, bool allow_host);
 bool route_tag_is_valid(struct bytes tag);
 

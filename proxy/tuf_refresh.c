@@ -169,7 +169,7 @@ static bool refresh_drive_held(struct tuf_state *state, struct tuf_client *clien
         GH_TRY(refresh_answer_held(state, &request, target, &content, &found, err));
         view = bytes_view(&content);
         GH_TRY(tuf_client_answer(client, found ? &view : NULL, err));
-        if (is_target) {
+        if (is_target && out != NULL) {
             *out = content;
             content = (struct bytes_buf){0};
         }

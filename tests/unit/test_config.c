@@ -23,6 +23,14 @@ static struct config *load(const char *text, const char *exceptions,
         {"/etc/gatehouse/cosign.pub", MEMORY_KEY_A, 0},
         {"/etc/gatehouse/b.pub", MEMORY_KEY_B, 0},
         {"/etc/gatehouse/c.pub", MEMORY_KEY_C, 0},
+        {"/etc/gatehouse/p256.pub",
+         "-----BEGIN PUBLIC KEY-----\n"
+         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzIuqtoSurOqgRr8z4YJB1LhUPtKH\n"
+         "LE1UPFTc08BdnxVbVUnRExP+L0gpCzgmZfmTfnXiYR2Vi9SDZwPJoHgzMw==\n"
+         "-----END PUBLIC KEY-----\n",
+         0},
+        {"/etc/gatehouse/root.json",
+         "{\"mediaType\":\"application/vnd.dev.sigstore.trustedroot+json;version=0.1\"}", 0},
         {"/etc/gatehouse/secret", "s3cret\n", 0600},
         {"/etc/gatehouse/open", "s3cret\n", 0644},
         {"/etc/gatehouse/tls.crt", "x", 0},
@@ -70,6 +78,8 @@ struct fault {
 #define POLICY(rest) UP SIGNERS "policies:\n- {name: p, images: [\"ghcr.io/a/**\"], " rest "}\n"
 #define USED "require: [{any: [{signature: release}, {signature: b}]}]"
 #define USES POLICY(USED)
+
+#define KEYED "signers: {a: {keys: [{file: cosign.pub}], "
 
 static const struct fault faults[] = {
     {"", 0, 0, "empty"},
@@ -151,6 +161,28 @@ static const struct fault faults[] = {
         "2026-01-01}]}}\n",
      2, 76, "before its not_before"},
     {UP "signers: {a: {openpgp: {keyring: k.asc}}}\n", 2, 15, "not supported yet"},
+    {UP KEYED "tlog_threshold: 2}}\n", 2, 59, "expected tlog: required beside it"},
+    {UP KEYED "timestamp_threshold: 2}}\n", 2, 64, "expected timestamp: required beside it"},
+    {UP KEYED "tlog_threshold: 0}}\n", 2, 59, "between 1 and 8"},
+    {UP KEYED "timestamp_threshold: 9}}\n", 2, 64, "between 1 and 8"},
+    {UP KEYED "sct_threshold: 1}}\n", 2, 43, "unknown key"},
+    {UP KEYED "witnesses: {threshold: 1, keys: [{name: w, file: b.pub}]}}}\n", 2, 54,
+     "expected tlog: required beside it"},
+    {UP KEYED "witnesses: {threshold: 2, keys: [{name: w, file: b.pub}]}}}\n", 2, 66,
+     "expected at most 1"},
+    {UP KEYED "witnesses: {threshold: 0, keys: [{name: w, file: b.pub}]}}}\n", 2, 66,
+     "between 1 and 32"},
+    {UP KEYED "witnesses: {threshold: 1, keys: []}}}\n", 2, 75, "an empty list"},
+    {UP KEYED "witnesses: {keys: [{name: w, file: b.pub}]}}}\n", 2, 54, "\"threshold\" is missing"},
+    {UP KEYED "witnesses: {threshold: 1, keys: [{name: w+, file: b.pub}]}}}\n", 2, 83,
+     "without spaces and plus signs"},
+    {UP KEYED "witnesses: {threshold: 1, keys: [{name: w, file: p256.pub}]}}}\n", 2, 92,
+     "witnesses sign with Ed25519"},
+    {UP KEYED "witnesses: {threshold: 1, keys: [{name: w, file: none.pub}]}}}\n", 2, 92,
+     "no such file"},
+    {UP KEYED "witnesses: {threshold: 1, keys: [{name: w, file: b.pub}, {name: v, file: "
+              "b.pub}]}}}\n",
+     2, 100, "the key of one witness twice"},
     {UP "roots: {r: {}}\n", 2, 12, "expected exactly one of"},
     {USES "tests: [{image: ghcr.io/a/b, covered_by: []}]\n", 5, 42, "covered by [p]"},
     {USES "tests: [{image: ghcr.io/x/b, covered_by: [q]}]\n", 5, 43, "there is no policy"},
@@ -287,6 +319,58 @@ static void config_fingerprint_follows_meaning_alone(void **state)
     assert_string_not_equal(one->fingerprint_text, two->fingerprint_text);
     config_unref(one);
     config_unref(two);
+}
+
+/* Thresholds reach the signer, and each of them is part of what a verdict rests on. */
+static void config_thresholds_reach_the_signer(void **state)
+{
+#define VOUCHED(rest)                                                                              \
+    UP "roots: {r: {trusted_root: root.json}}\n"                                                   \
+       "signers:\n"                                                                                \
+       "  k: {keys: [{file: cosign.pub}], root: r, tlog: required, timestamp: required" rest "}\n" \
+       "  i: {keyless: {root: r, issuer: \"https://i.test\", subject: \"https://s.test/x\", "      \
+       "timestamp: required" rest "}}\n"                                                           \
+       "policies:\n- {name: p, images: [\"ghcr.io/a/**\"], require: [{signature: k}, {signature: " \
+       "i}]}\n"
+    static const char *const texts[] = {
+        VOUCHED(""),
+        VOUCHED(", tlog_threshold: 2"),
+        VOUCHED(", timestamp_threshold: 3"),
+        VOUCHED(", witnesses: {threshold: 1, keys: [{name: w, file: b.pub}]}"),
+        VOUCHED(", witnesses: {threshold: 1, keys: [{name: v, file: b.pub}]}"),
+        VOUCHED(", witnesses: {threshold: 1, keys: [{name: w, file: c.pub}]}"),
+        VOUCHED(", witnesses: {threshold: 1, keys: [{name: w, file: b.pub}, {name: v, file: "
+                "c.pub}]}"),
+        VOUCHED(", witnesses: {threshold: 2, keys: [{name: w, file: b.pub}, {name: v, file: "
+                "c.pub}]}"),
+    };
+    struct digest seen[GH_COUNT(texts)];
+
+    (void)state;
+    for (size_t i = 0; i < GH_COUNT(texts); i++) {
+        struct config_problems problems;
+        struct config *config = load(texts[i], NULL, &problems);
+        const struct snapshot *snapshot;
+
+        memory_print(&problems);
+        assert_non_null(config);
+        snapshot = &config->tenants[0].snapshot;
+        assert_int_equal(snapshot->signer_count, 2);
+        for (size_t j = 0; j < snapshot->signer_count; j++) {
+            const struct signer *signer = snapshot->signers[j];
+
+            assert_int_equal(signer->tlog_threshold, i == 1 ? 2 : 1);
+            assert_int_equal(signer->timestamp_threshold, i == 2 ? 3 : 1);
+            assert_int_equal(signer->witness_threshold, i < 3 ? 0 : i == 7 ? 2 : 1);
+            assert_int_equal(signer->witness_count, i < 3 ? 0 : i >= 6 ? 2 : 1);
+        }
+        seen[i] = snapshot->signers[0]->fingerprint;
+        for (size_t j = 0; j < i; j++) {
+            assert_false(digest_equal(&seen[i], &seen[j]));
+        }
+        config_unref(config);
+        config_problems_done(&problems);
+    }
 }
 
 static void config_unused_signer_is_a_warning(void **state)
@@ -441,6 +525,7 @@ int main(void)
         cmocka_unit_test(config_json_is_valid),
         cmocka_unit_test(config_equal_requirements_are_one_leaf),
         cmocka_unit_test(config_fingerprint_follows_meaning_alone),
+        cmocka_unit_test(config_thresholds_reach_the_signer),
         cmocka_unit_test(config_unused_signer_is_a_warning),
         cmocka_unit_test(exception_fault_is_named_with_its_place),
         cmocka_unit_test(exception_renewal_moves_its_end),
