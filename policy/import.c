@@ -19,6 +19,7 @@ struct import_entry {
 
 static const struct import_entry import_entries[IMPORT_FORMAT_COUNT] = {
     [IMPORT_NOTATION] = {"notation", import_notation},
+    [IMPORT_CONTAINERS_POLICY] = {"containers-policy", import_containers},
 };
 
 bool import_format_find(const char *name, enum import_format *out)
