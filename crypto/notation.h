@@ -88,6 +88,10 @@ GH_CHECKED bool notation_store_add_crl(struct notation_store *store, struct byte
                                        struct gh_error *err);
 
 size_t notation_store_count(const struct notation_store *store, enum notation_store_kind kind);
+/* When the first of its certificates ends, and when the first of its lists should be replaced;
+ * INT64_MAX where there are none. */
+int64_t notation_store_end(const struct notation_store *store);
+int64_t notation_store_lists_end(const struct notation_store *store);
 
 /* --- verification ------------------------------------------------------------------------- */
 

@@ -214,6 +214,30 @@ size_t notation_store_count(const struct notation_store *store, enum notation_st
     return store->parts[kind].count;
 }
 
+int64_t notation_store_end(const struct notation_store *store)
+{
+    int64_t first = INT64_MAX;
+
+    for (size_t kind = 0; kind < NOTATION_STORE_KINDS; kind++) {
+        for (size_t i = 0; i < store->parts[kind].count; i++) {
+            const struct x509_view *view = x509_cert_view(store->parts[kind].certs[i]);
+
+            first = GH_MIN(first, view->not_after_unix_s);
+        }
+    }
+    return first;
+}
+
+int64_t notation_store_lists_end(const struct notation_store *store)
+{
+    int64_t first = INT64_MAX;
+
+    for (size_t i = 0; i < store->crl_count; i++) {
+        first = GH_MIN(first, crl_next_update(store->crls[i]));
+    }
+    return first;
+}
+
 bool notation_store_has(const struct notation_store *store, enum notation_store_kind kind,
                         const struct x509_cert *cert)
 {

@@ -30,6 +30,8 @@ struct compile_root {
     const struct notation_store *x509;
     struct digest fingerprint; /* of its content */
     int64_t stale_at_unix_s;   /* INT64_MAX: never */
+    struct bytes initial;      /* of TUF: root.json, in the arena */
+    int64_t refreshed_unix_s;  /* of TUF; 0: never */
     bool is_used;
     bool has_crl;
 };

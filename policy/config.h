@@ -21,10 +21,20 @@ struct yaml_node;
 #define CONFIG_MAX_PROBLEMS 200
 #define CONFIG_MAX_TENANTS 1024
 
+/* Which trust root's state is asked for; borrowed for the call. */
+struct config_tuf_ask {
+    const char *storage; /* storage.path */
+    const char *tenant;
+    const char *root;
+    const char *url;
+    struct bytes initial_root;
+};
+
 /* Trust roots that are refreshed while running come as last fetched. */
 struct config_tuf_state {
     struct bytes_buf trusted_root; /* empty: none was ever fetched */
     int64_t refreshed_unix_s;      /* last successful refresh */
+    char problem[200];             /* why what was fetched cannot be used; "" otherwise */
 };
 
 /* Where files come from. The shell gives the real one; tests and `policy import` give others. */
@@ -35,8 +45,8 @@ struct config_loader {
                  unsigned *mode, struct gh_error *err);
     /* A variable of the environment, or NULL. */
     const char *(*env)(void *context, const char *name);
-    /* The state of a TUF root by its tenant and name; false when there is none. May be NULL. */
-    bool (*tuf)(void *context, const char *tenant, const char *root, struct config_tuf_state *out);
+    /* The state of a TUF root; false when there is none. May be NULL. */
+    bool (*tuf)(void *context, const struct config_tuf_ask *ask, struct config_tuf_state *out);
 };
 
 enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
@@ -195,17 +205,24 @@ struct config_tenant {
     const char *default_upstream; /* NULL when there is none */
     struct config_clients clients;
     struct snapshot snapshot;
-    const char *exceptions_file; /* path; NULL when there is none */
-    const struct config_tuf_root *tuf_roots;
-    size_t tuf_root_count;
+    const char *exceptions_file;     /* path; NULL when there is none */
+    const struct config_root *roots; /* as the file names them */
+    size_t root_count;
 };
 
-/* A root that the shell refreshes. */
-struct config_tuf_root {
+/* A root of trust, for those who refresh it or watch over its end. */
+struct config_root {
     const char *name;
-    const char *url;
-    const char *initial_root; /* path */
-    int64_t max_age_s;
+    const char *source;        /* URL, or path of its first file */
+    const char *url;           /* of the TUF repository; NULL: comes from files */
+    struct bytes initial_root; /* with a URL: the root.json that trust starts from */
+    int64_t max_age_s;         /* with a URL */
+    int64_t refreshed_unix_s;  /* with a URL; 0: never fetched */
+    int64_t stale_at_unix_s;   /* INT64_MAX: never */
+    int64_t ends_unix_s;       /* when its last authority has ended; for certificate stores when
+                                  the first certificate has; INT64_MAX: never */
+    int64_t lists_end_unix_s;  /* the first nextUpdate of its revocation lists; INT64_MAX: none */
+    const struct digest *content; /* fingerprint of what is in force; NULL: nothing is */
 };
 
 struct config {
@@ -249,6 +266,10 @@ GH_UNUSED static inline void config_unrefp(struct config **config)
 
 /* The tenant of that name ("default" is the main file's), or NULL. */
 const struct config_tenant *config_tenant_find(const struct config *config, const char *name);
+
+/* Whether a rule of `fetch.rewrite` with that prefix is for URL. */
+bool config_rewrite_matches(const char *prefix, const char *url);
+
 /* The upstream of that name (Docker Hub's aliases understood), or NULL. */
 const struct config_upstream *config_tenant_upstream(const struct config_tenant *tenant,
                                                      const char *name);

@@ -147,13 +147,23 @@ static void compile_fetch(struct compile *compile)
     compile->config->fetch = *fetch;
 }
 
+bool config_rewrite_matches(const char *prefix, const char *url)
+{
+    size_t len = strlen(prefix);
+
+    /* "https://tuf.example/" is meant for a repository named without its last slash, too. */
+    return strncmp(url, prefix, len) == 0 ||
+           (len > 0 && prefix[len - 1] == '/' && strlen(url) == len - 1 &&
+            strncmp(url, prefix, len - 1) == 0);
+}
+
 /* Whether fetching URL touches the network, after `rewrite`. */
 static bool compile_needs_network(const struct compile *compile, const char *url)
 {
     const struct config_pairs *rewrite = &compile->config->fetch.rewrite;
 
     for (size_t i = 0; i < rewrite->count; i++) {
-        if (strncmp(url, rewrite->items[i].name, strlen(rewrite->items[i].name)) == 0) {
+        if (config_rewrite_matches(rewrite->items[i].name, url)) {
             return strncmp(rewrite->items[i].value, "file:", 5) != 0;
         }
     }

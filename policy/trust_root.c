@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/notation.h"
 #include "crypto/trustroot.h"
+#include "crypto/x509.h"
+#include "crypto/x509_path.h"
 #include "metrics/error.h"
 #include "policy/arena.h"
 #include "policy/trust.h"
@@ -16,14 +19,22 @@ static void trust_root_release(void *object)
     trustroot_free(object);
 }
 
+/* A file that cannot be read is the operator's to correct; what a repository gave is not, and must
+ * not keep the gateway from starting: nothing that rests on it is decided then. */
 static bool trust_root_parse(struct compile *compile, struct compile_root *root,
-                             const struct yaml_node *node, struct bytes json)
+                             const struct yaml_node *node, struct bytes json, bool is_fetched)
 {
     struct trustroot *parsed = NULL;
     struct gh_error err = {0};
 
     if (!trustroot_parse(json, &parsed, &err)) {
-        config_error(&compile->reader, node, "root \"%s\": %s", root->raw->at.name, err.text);
+        if (is_fetched) {
+            config_warning(&compile->reader, node,
+                           "root \"%s\": what was fetched last cannot be used: %s",
+                           root->raw->at.name, err.text);
+        } else {
+            config_error(&compile->reader, node, "root \"%s\": %s", root->raw->at.name, err.text);
+        }
         return false;
     }
     if (!compile_keep(compile, parsed, trust_root_release)) {
@@ -40,9 +51,18 @@ static void trust_root_file(struct compile *compile, struct compile_root *root)
     struct bytes_buf json = {0};
 
     if (compile_read(compile, node, root->raw->trusted_root, TRUSTROOT_MAX_BYTES, false, &json)) {
-        (void)trust_root_parse(compile, root, node, bytes_view(&json));
+        (void)trust_root_parse(compile, root, node, bytes_view(&json), false);
     }
     bytes_buf_done(&json);
+}
+
+/* Where state is kept: the main file says it, for tenants too. */
+static const char *trust_root_storage(const struct compile *compile)
+{
+    if (compile->config->storage.path != NULL) {
+        return compile->config->storage.path;
+    }
+    return compile->raw.storage != NULL ? compile->raw.storage->path : NULL;
 }
 
 /* What was fetched last, if ever: without it everything that names the root is undecided, which is
@@ -53,6 +73,10 @@ static void trust_root_tuf(struct compile *compile, struct compile_root *root)
     const struct config_raw_root *raw = root->raw;
     struct config_tuf_state state = {0};
     const struct yaml_node *node = compile_node(&raw->at, "tuf");
+    struct config_tuf_ask ask = {.tenant = compile->tenant->name,
+                                 .root = raw->at.name,
+                                 .url = raw->tuf,
+                                 .storage = trust_root_storage(compile)};
     struct bytes_buf initial = {0};
 
     if (raw->initial_root == NULL) {
@@ -64,17 +88,36 @@ static void trust_root_tuf(struct compile *compile, struct compile_root *root)
                       CONFIG_MAX_MATERIAL_BYTES, false, &initial)) {
         return;
     }
+    root->initial = bytes_make(
+        (const uint8_t *)arena_copy(compile->reader.arena, initial.data, initial.len), initial.len);
     bytes_buf_done(&initial);
-    if (loader->tuf == NULL ||
-        !loader->tuf(loader->context, compile->tenant->name, raw->at.name, &state) ||
+    if (root->initial.data == NULL) {
+        config_error(&compile->reader, node, "no memory for the configuration");
+        return;
+    }
+    ask.initial_root = root->initial;
+    if (loader->tuf == NULL || !loader->tuf(loader->context, &ask, &state) ||
         state.trusted_root.len == 0) {
         bytes_buf_done(&state.trusted_root);
         root->stale_at_unix_s = INT64_MIN;
-        config_warning(&compile->reader, node, "root \"%s\" has not been fetched yet",
-                       raw->at.name);
+        if (state.problem[0] != '\0') {
+            config_warning(&compile->reader, node,
+                           "root \"%s\": what was fetched last cannot be used: %s", raw->at.name,
+                           state.problem);
+        } else {
+            config_warning(&compile->reader, node,
+                           "root \"%s\" has not been fetched yet (the gateway does when it "
+                           "starts, `gatehouse trust update` does now)",
+                           raw->at.name);
+        }
         return;
     }
-    (void)trust_root_parse(compile, root, node, bytes_view(&state.trusted_root));
+    root->refreshed_unix_s = state.refreshed_unix_s;
+    if (!trust_root_parse(compile, root, node, bytes_view(&state.trusted_root), true)) {
+        bytes_buf_done(&state.trusted_root);
+        root->stale_at_unix_s = INT64_MIN;
+        return;
+    }
     bytes_buf_done(&state.trusted_root);
     root->stale_at_unix_s = state.refreshed_unix_s > INT64_MAX - raw->max_age_s
                                 ? INT64_MAX
@@ -126,22 +169,78 @@ static void trust_root(struct compile *compile, struct compile_root *root)
     }
 }
 
-static void trust_list_tuf(struct compile *compile)
+/* The moment when nothing in the root can vouch any more: the end of the last authority's chain, or
+ * of the last log where there are no authorities. */
+static int64_t trust_root_end(const struct trustroot *root)
+{
+    int64_t last = INT64_MIN;
+    size_t count = 0;
+    const struct x509_authority *const *authorities = trustroot_authorities(root, &count);
+    const struct trustroot_log *logs;
+
+    for (size_t i = 0; i < count; i++) {
+        int64_t first = INT64_MAX;
+
+        for (size_t k = 0; k < x509_authority_count(authorities[i]); k++) {
+            const struct x509_view *view = x509_cert_view(x509_authority_cert(authorities[i], k));
+
+            first = GH_MIN(first, view->not_after_unix_s);
+        }
+        last = GH_MAX(last, first);
+    }
+    if (count > 0) {
+        return last;
+    }
+    logs = trustroot_tlogs(root, &count);
+    for (size_t i = 0; i < count; i++) {
+        last =
+            GH_MAX(last, logs[i].end_unix_ms == INT64_MAX ? INT64_MAX : logs[i].end_unix_ms / 1000);
+    }
+    return count > 0 ? last : INT64_MAX;
+}
+
+static const char *trust_root_source(const struct config_raw_root *raw)
+{
+    if (raw->tuf != NULL) {
+        return raw->tuf;
+    }
+    if (raw->trusted_root != NULL) {
+        return raw->trusted_root;
+    }
+    return raw->ca.count > 0                  ? raw->ca.items[0]
+           : raw->signing_authority.count > 0 ? raw->signing_authority.items[0]
+                                              : "";
+}
+
+/* What the shell watches over. */
+static void trust_list_roots(struct compile *compile)
 {
     const struct config_raw_roots *raw = &compile->raw.roots;
-    struct config_tuf_root *list = compile_alloc(compile, raw->count, sizeof(*list));
+    struct config_root *list = compile_alloc(compile, raw->count, sizeof(*list));
 
-    for (size_t i = 0; list != NULL && i < raw->count; i++) {
-        if (raw->items[i].tuf == NULL) {
-            continue;
+    for (size_t i = 0; list != NULL && compile->roots != NULL && i < raw->count; i++) {
+        const struct compile_root *root = &compile->roots[i];
+        bool is_known = root->sigstore != NULL || root->x509 != NULL;
+
+        list[i] = (struct config_root){.name = raw->items[i].at.name,
+                                       .source = trust_root_source(&raw->items[i]),
+                                       .url = raw->items[i].tuf,
+                                       .initial_root = root->initial,
+                                       .max_age_s = raw->items[i].max_age_s,
+                                       .refreshed_unix_s = root->refreshed_unix_s,
+                                       .stale_at_unix_s = root->stale_at_unix_s,
+                                       .ends_unix_s = INT64_MAX,
+                                       .lists_end_unix_s = INT64_MAX,
+                                       .content = is_known ? &root->fingerprint : NULL};
+        if (root->sigstore != NULL) {
+            list[i].ends_unix_s = trust_root_end(root->sigstore);
+        } else if (root->x509 != NULL) {
+            list[i].ends_unix_s = notation_store_end(root->x509);
+            list[i].lists_end_unix_s = notation_store_lists_end(root->x509);
         }
-        list[compile->tenant->tuf_root_count++] =
-            (struct config_tuf_root){.name = raw->items[i].at.name,
-                                     .url = raw->items[i].tuf,
-                                     .initial_root = raw->items[i].initial_root,
-                                     .max_age_s = raw->items[i].max_age_s};
     }
-    compile->tenant->tuf_roots = list;
+    compile->tenant->roots = list;
+    compile->tenant->root_count = list != NULL ? raw->count : 0;
 }
 
 void compile_roots(struct compile *compile)
@@ -153,7 +252,7 @@ void compile_roots(struct compile *compile)
         compile->roots[i].raw = &raw->items[i];
         trust_root(compile, &compile->roots[i]);
     }
-    trust_list_tuf(compile);
+    trust_list_roots(compile);
 }
 
 struct compile_root *compile_root_find(struct compile *compile, const char *name,

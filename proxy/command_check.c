@@ -10,6 +10,7 @@
 #include "metrics/text.h"
 #include "policy/config_schema.h"
 #include "proxy/config_files.h"
+#include "proxy/trust_held.h"
 
 #define CHECK_MAX_OUTPUT_BYTES (4u * 1024 * 1024)
 
@@ -67,7 +68,7 @@ static void check_summary(const struct config_tenant *tenant)
 
 static int check_file(const char *path, bool is_json)
 {
-    struct config_files files = {0};
+    struct config_files files = {.tuf = trust_held_load};
     struct config_loader loader;
     struct config_problems problems;
     struct config *config = NULL;

@@ -15,6 +15,7 @@
 #include "policy/config.h"
 #include "policy/exception_edit.h"
 #include "proxy/config_files.h"
+#include "proxy/trust_held.h"
 
 #define EXCEPTIONS_MAX_ITEMS 64
 
@@ -191,7 +192,7 @@ static const char *exceptions_on_env(void *context, const char *name)
 static bool exceptions_verify(const char *config_path, const struct config_tenant *tenant,
                               struct bytes content, size_t wanted)
 {
-    struct config_files files = {0};
+    struct config_files files = {.tuf = trust_held_load};
     struct exceptions_overlay overlay = {.path = tenant->exceptions_file, .content = content};
     struct config_loader loader = {
         .context = &overlay, .read = exceptions_on_read, .env = exceptions_on_env};
@@ -446,7 +447,7 @@ int command_exceptions(int argc, char **argv)
         {"expires", required_argument, NULL, 'e'}, {"output", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     struct exceptions_options options = {0};
-    struct config_files files = {0};
+    struct config_files files = {.tuf = trust_held_load};
     struct config *config = NULL;
     const char *verb = argc > 1 ? argv[1] : "";
     int option;

@@ -11,6 +11,7 @@
 #include "policy/decide.h"
 #include "policy/explain.h"
 #include "proxy/config_files.h"
+#include "proxy/trust_held.h"
 
 #define EXPLAIN_MAX_OUTPUT_BYTES (16u * 1024 * 1024)
 
@@ -70,7 +71,7 @@ int command_explain(int argc, char **argv)
                                             {"output", required_argument, NULL, 'o'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    struct config_files files = {0};
+    struct config_files files = {.tuf = trust_held_load};
     struct config *config = NULL;
     const struct config_tenant *tenant;
     const char *path = NULL;

@@ -10,6 +10,7 @@
 #include "policy/config.h"
 #include "proxy/command_import.h"
 #include "proxy/config_files.h"
+#include "proxy/trust_held.h"
 
 #define POLICY_MAX_OUTPUT_BYTES (64u * 1024 * 1024)
 
@@ -25,7 +26,7 @@ static const char policy_usage[] =
 
 static int policy_diff(const char *path_a, const char *path_b, bool is_json)
 {
-    struct config_files files = {0};
+    struct config_files files = {.tuf = trust_held_load};
     struct config *a = NULL;
     struct config *b = NULL;
     int64_t now = (int64_t)time(NULL);

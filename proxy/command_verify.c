@@ -22,6 +22,7 @@
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/helper.h"
+#include "proxy/trust_held.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
@@ -137,7 +138,7 @@ static void command_verify_stop(struct command_verify *self)
 
 static bool command_verify_load(struct command_verify *self, struct gh_error *err)
 {
-    struct config_files files = {0};
+    struct config_files files = {.tuf = trust_held_load};
     struct generation *generation = NULL;
     struct config *config = NULL;
 

@@ -65,11 +65,97 @@ bool config_files_read(const char *path, size_t limit, struct bytes_buf *out, un
     return is_read;
 }
 
+struct config_files_copy {
+    struct config_files_copy *next;
+    char *path;
+    struct bytes_buf content;
+    unsigned mode;
+};
+
+static void config_files_forget(struct config_files_copy **list)
+{
+    while (*list != NULL) {
+        struct config_files_copy *copy = *list;
+
+        *list = copy->next;
+        if (copy->content.data != NULL) {
+            explicit_bzero(copy->content.data, copy->content.len); /* some hold secrets */
+        }
+        bytes_buf_done(&copy->content);
+        free(copy->path);
+        free(copy);
+    }
+}
+
+static bool config_files_keep(struct config_files *files, const char *path,
+                              const struct bytes_buf *content, unsigned mode, struct gh_error *err)
+{
+    struct config_files_copy *copy = calloc(1, sizeof(*copy));
+
+    if (copy == NULL || (copy->path = strdup(path)) == NULL ||
+        !bytes_dup(bytes_view(content), &copy->content, err)) {
+        config_files_forget(&copy);
+        return gh_fail(err, GH_INTERNAL_ERROR, "no memory for the configuration");
+    }
+    copy->mode = mode;
+    copy->next = files->reading;
+    files->reading = copy;
+    return true;
+}
+
 static bool config_files_on_read(void *context, const char *path, size_t limit,
                                  struct bytes_buf *out, unsigned *mode, struct gh_error *err)
 {
-    (void)context;
-    return config_files_read(path, limit, out, mode, err);
+    struct config_files *files = context;
+    GH_OWN(bytes_buf_done) struct bytes_buf content = {0};
+
+    if (files->is_replaying) {
+        for (const struct config_files_copy *copy = files->kept; copy != NULL; copy = copy->next) {
+            if (strcmp(copy->path, path) == 0) {
+                *mode = copy->mode;
+                return bytes_dup(bytes_view(&copy->content), out, err);
+            }
+        }
+    }
+    GH_TRY(config_files_read(path, limit, &content, mode, err));
+    if (files->is_keeping && !files->is_replaying) {
+        GH_TRY(config_files_keep(files, path, &content, *mode, err));
+    }
+    *out = content;
+    content = (struct bytes_buf){0};
+    return true;
+}
+
+void config_files_settle(struct config_files *files, bool is_loaded)
+{
+    if (files->is_replaying || !is_loaded) {
+        config_files_forget(&files->reading);
+        return;
+    }
+    config_files_forget(&files->kept);
+    files->kept = files->reading;
+    files->reading = NULL;
+}
+
+void config_files_done(struct config_files *files)
+{
+    config_files_forget(&files->kept);
+    config_files_forget(&files->reading);
+}
+
+char *config_files_rewrite(const struct config_fetch *fetch, const char *url)
+{
+    for (size_t i = 0; i < fetch->rewrite.count; i++) { /* longest prefix first */
+        const struct config_pair *rule = &fetch->rewrite.items[i];
+        char *made = NULL;
+
+        if (config_rewrite_matches(rule->name, url)) {
+            size_t used = GH_MIN(strlen(rule->name), strlen(url));
+
+            return asprintf(&made, "%s%s", rule->value, url + used) < 0 ? NULL : made;
+        }
+    }
+    return strdup(url);
 }
 
 static const char *config_files_on_env(void *context, const char *name)
@@ -78,12 +164,12 @@ static const char *config_files_on_env(void *context, const char *name)
     return getenv(name);
 }
 
-static bool config_files_on_tuf(void *context, const char *tenant, const char *root,
+static bool config_files_on_tuf(void *context, const struct config_tuf_ask *ask,
                                 struct config_tuf_state *out)
 {
     const struct config_files *files = context;
 
-    return files->tuf != NULL && files->tuf(files->tuf_context, tenant, root, out);
+    return files->tuf != NULL && files->tuf(files->tuf_context, ask, out);
 }
 
 void config_files_loader(struct config_files *files, struct config_loader *out)

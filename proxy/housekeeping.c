@@ -14,6 +14,7 @@
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/recorder.h"
+#include "proxy/trust_refresh.h"
 #include "proxy/worker.h"
 
 #define HOUSEKEEPING_TICK_MS 1000
@@ -79,6 +80,14 @@ void housekeeping_show_keys(struct prom *prom, const struct generation *generati
     }
 }
 
+static void housekeeping_put_note(struct text *out, const struct text *note)
+{
+    if (out->len > 0 && out->data[out->len - 1] != '[') {
+        text_put_char(out, ',');
+    }
+    text_put_json(out, text_cstr(note));
+}
+
 /* A signer whose keys all end soon, or have ended. */
 static void housekeeping_note_signer(const struct signer *signer, int64_t now, struct text *out)
 {
@@ -95,11 +104,22 @@ static void housekeeping_note_signer(const struct signer *signer, int64_t now, s
     }
     text_init(&note, 512);
     text_printf(&note, "signer %s has no key that is valid in 30 days", signer->name);
-    if (out->len > 0 && out->data[out->len - 1] != '[') {
-        text_put_char(out, ',');
-    }
-    text_put_json(out, text_cstr(&note));
+    housekeeping_put_note(out, &note);
     text_done(&note);
+}
+
+static void housekeeping_note_roots(const struct config_tenant *tenant, int64_t now,
+                                    struct text *out)
+{
+    for (size_t i = 0; i < tenant->root_count; i++) {
+        struct text note;
+
+        text_init(&note, 512);
+        if (trust_refresh_note(&tenant->roots[i], now, &note)) {
+            housekeeping_put_note(out, &note);
+        }
+        text_done(&note);
+    }
 }
 
 void housekeeping_notes(struct housekeeping *housekeeping, struct text *out)
@@ -114,6 +134,7 @@ void housekeeping_notes(struct housekeeping *housekeeping, struct text *out)
         for (size_t i = 0; i < snapshot->signer_count; i++) {
             housekeeping_note_signer(snapshot->signers[i], gateway_now(), out);
         }
+        housekeeping_note_roots(&generation->config->tenants[t], gateway_now(), out);
     }
     text_put(out, "]");
 }

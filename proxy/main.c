@@ -8,6 +8,7 @@
 #include "proxy/command_exceptions.h"
 #include "proxy/command_explain.h"
 #include "proxy/command_policy.h"
+#include "proxy/command_trust.h"
 #include "proxy/command_verify.h"
 #include "proxy/serving.h"
 #include "proxy/tuf_command.h"
@@ -57,6 +58,7 @@ static const struct {
     {"exceptions", command_exceptions, "the exceptions register"},
     {"policy", command_policy, "compare configurations, import policies of other tools"},
     {"audit", command_audit, "check and search audit logs"},
+    {"trust", command_trust, "roots, keys and lists: their age and end; refresh now"},
     {"verify-bundle", verify_bundle_main, "verify a Sigstore bundle over a file"},
     {"tuf", tuf_command_main, "a TUF client"},
 };

@@ -35,6 +35,8 @@
 #include "proxy/recorder.h"
 #include "proxy/request.h"
 #include "proxy/tls.h"
+#include "proxy/trust_held.h"
+#include "proxy/trust_refresh.h"
 #include "proxy/upstream.h"
 #include "proxy/verdicts.h"
 #include "proxy/worker.h"
@@ -67,6 +69,8 @@ struct serving {
     struct serving_listener listeners[SERVING_MAX_LISTENERS];
     size_t listener_count;
     struct housekeeping *housekeeping;
+    struct trust_held *held;
+    struct trust_refresh *trust;
     struct admin *admin;
     struct lock reload_lock;
     int64_t drain_until_ms;
@@ -90,9 +94,13 @@ static bool serving_load(struct serving *serving, uint64_t number, struct genera
         serving->gateway.generation != NULL ? gateway_generation(&serving->gateway) : NULL;
     struct config *config = NULL;
 
+    bool is_loaded;
+
     config_files_loader(&serving->files, &loader);
-    GH_TRY(config_load(&loader, serving->file, gateway_now(), &config, problems, err));
-    return generation_new(config, number, previous, out, err);
+    is_loaded = config_load(&loader, serving->file, gateway_now(), &config, problems, err) &&
+                generation_new(config, number, previous, out, err);
+    config_files_settle(&serving->files, is_loaded);
+    return is_loaded;
 }
 
 static void serving_show_generation(struct serving *serving, const struct generation *generation)
@@ -102,6 +110,52 @@ static void serving_show_generation(struct serving *serving, const struct genera
     prom_clear(prom, PROM_CONFIG_INFO);
     prom_set(prom, PROM_CONFIG_INFO, PROM_LABELS(generation->config->fingerprint_text), 1);
     housekeeping_show_keys(prom, generation);
+    trust_refresh_show(prom, generation->config);
+}
+
+/* Put a new generation in force, and what is derived from it. */
+static void serving_adopt(struct serving *serving, struct generation *generation)
+{
+    GH_OWN(generation_unrefp)
+    struct generation *previous = gateway_generation(&serving->gateway);
+
+    trust_refresh_record(serving->gateway.recorder, previous->config, generation->config);
+    serving_show_generation(serving, generation);
+    gateway_adopt(&serving->gateway, generation);
+}
+
+/* Put what was fetched for trust roots in force: the files are those of the last load, whatever is
+ * being edited meanwhile. Roots that cannot be used any more leave the old ones until they age. */
+static bool serving_renew(void *context)
+{
+    struct serving *serving = context;
+    struct config_problems problems = {0};
+    struct generation *generation = NULL;
+    struct gh_error error = {0};
+    const char *lost = NULL;
+    bool is_ok;
+
+    LOCK_HOLD(&serving->reload_lock);
+    serving->files.is_replaying = true;
+    is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation, &problems,
+                         &error);
+    serving->files.is_replaying = false;
+    config_problems_done(&problems);
+    if (is_ok) {
+        lost = trust_refresh_lost(serving->gateway.generation->config, generation->config);
+    }
+    if (lost != NULL) {
+        is_ok = gh_fail(&error, GH_TRUST_ROOT_MALFORMED, "what was fetched for %s cannot be used",
+                        lost);
+        generation_unref(generation);
+    }
+    if (is_ok) {
+        serving_adopt(serving, generation);
+    } else {
+        log_write(serving->gateway.log, &(struct log_event){.level = LOG_ERROR},
+                  "trust roots were fetched and not put in force: %s", error.text);
+    }
+    return is_ok;
 }
 
 bool serving_reload(struct serving *serving, struct text *out)
@@ -120,8 +174,7 @@ bool serving_reload(struct serving *serving, struct text *out)
     if (is_ok) {
         text_put_key(&members, "fingerprint");
         text_put_json(&members, generation->config->fingerprint_text);
-        serving_show_generation(serving, generation);
-        gateway_adopt(&serving->gateway, generation);
+        serving_adopt(serving, generation);
         event_active(serving->tls_event, EV_TIMEOUT, 0); /* contexts are the main thread's */
     } else {
         text_put_key(&members, "message");
@@ -450,6 +503,7 @@ static void serving_stop_threads(struct serving *serving)
 {
     struct gateway *gateway = &serving->gateway;
 
+    trust_refresh_free(serving->trust);
     housekeeping_free(serving->housekeeping);
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_stop(serving->listeners[i].listener);
@@ -502,6 +556,8 @@ static void serving_done(struct serving *serving)
     blob_store_free(gateway->blobs);
     store_close(gateway->store);
     generation_unref(gateway->generation);
+    config_files_done(&serving->files);
+    trust_held_free(serving->held);
     prom_free(gateway->prom);
     log_free(gateway->log);
     if (serving->base != NULL) {
@@ -531,6 +587,9 @@ static bool serving_prepare(struct serving *serving, struct gh_error *err)
     lock_init(&serving->reload_lock, GH_RANK_RELOAD);
     GH_TRY(log_new(&log, &gateway->log, err));
     GH_TRY(prom_new(&gateway->prom, err));
+    GH_TRY(trust_held_new(&serving->held, err));
+    serving->files = (struct config_files){
+        .tuf = trust_held_load, .tuf_context = serving->held, .is_keeping = true};
     GH_TRY(flights_new(&gateway->flights, err));
     GH_TRY(helper_pool_new(SERVING_HELPERS, &gateway->helpers, err));
     GH_TRY(helper_pool_new((unsigned)GH_MAX(cores, 1L), &gateway->verifiers, err));
@@ -551,9 +610,11 @@ static bool serving_start(struct serving *serving, const struct config *config,
         return gh_fail(err, GH_AUDIT_UNAVAILABLE, "the audit log cannot be written");
     }
     GH_TRY(housekeeping_new(&serving->gateway, &serving->housekeeping, err));
+    GH_TRY(trust_refresh_new(&serving->gateway, serving_renew, serving, &serving->trust, err));
     prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, 1);
     prom_set(serving->gateway.prom, PROM_BUILD_INFO, PROM_LABELS(GATEHOUSE_VERSION), 1);
     serving_show_generation(serving, serving->gateway.generation);
+    trust_refresh_wait(serving->trust);
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_start(serving->listeners[i].listener);
     }

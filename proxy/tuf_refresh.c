@@ -7,7 +7,6 @@
 #include "proxy/tuf_fetch.h"
 #include "proxy/tuf_state.h"
 
-#define REFRESH_TIME_NAME "refreshed" /* when the last refresh succeeded, unix seconds in text */
 #define REFRESH_TIME_MAX 24
 
 static void refresh_str_freep(char **string)
@@ -44,7 +43,7 @@ static bool refresh_note_time(struct tuf_state *state, int64_t now_unix_s, struc
     char text[REFRESH_TIME_MAX];
 
     (void)snprintf(text, sizeof(text), "%lld\n", (long long)now_unix_s);
-    return tuf_state_store(state, REFRESH_TIME_NAME, bytes_of(text), err);
+    return tuf_state_store(state, TUF_REFRESH_TIME_NAME, bytes_of(text), err);
 }
 
 static int64_t refresh_read_time(struct tuf_state *state)
@@ -54,7 +53,7 @@ static int64_t refresh_read_time(struct tuf_state *state)
     int64_t seconds = 0;
     bool found = false;
 
-    if (!tuf_state_read(state, REFRESH_TIME_NAME, REFRESH_TIME_MAX, &text, &found, &ignored)) {
+    if (!tuf_state_read(state, TUF_REFRESH_TIME_NAME, REFRESH_TIME_MAX, &text, &found, &ignored)) {
         return 0;
     }
     for (size_t i = 0; i < text.len && text.data[i] >= '0' && text.data[i] <= '9'; i++) {

@@ -13,6 +13,9 @@
 #include "gatehouse.h"
 #include "metrics/error.h"
 
+/* The file of the folder that is written last: when the refresh succeeded, unix seconds in text. */
+#define TUF_REFRESH_TIME_NAME "refreshed"
+
 /* One scheduled refresh of a root: metadata at URL, targets at URL + "/targets". */
 struct tuf_refresh {
     const char *folder; /* of this repository and this initial root alone */

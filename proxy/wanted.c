@@ -145,27 +145,6 @@ static void wanted_file_dropped(struct helper_job *job)
     wanted_item_over((struct wanted_item *)job);
 }
 
-char *wanted_rewrite(const struct generation *generation, const char *url)
-{
-    const struct config_pairs *rules = &generation->config->fetch.rewrite;
-
-    for (size_t i = 0; i < rules->count; i++) { /* longest prefix first */
-        size_t len = strlen(rules->items[i].name);
-
-        if (strncmp(url, rules->items[i].name, len) == 0) {
-            size_t size = strlen(rules->items[i].value) + strlen(url + len) + 1;
-            char *made = malloc(size);
-
-            if (made != NULL) {
-                memcpy(made, rules->items[i].value, strlen(rules->items[i].value));
-                memcpy(made + strlen(rules->items[i].value), url + len, strlen(url + len) + 1);
-            }
-            return made;
-        }
-    }
-    return strdup(url);
-}
-
 static bool wanted_send(struct gateway *gateway, struct worker *worker,
                         struct generation *generation, struct wanted_item *item)
 {
@@ -206,7 +185,7 @@ static struct wanted_item *wanted_item_new(struct wanted_fetch *fetch,
         return NULL;
     }
     item->fetch = fetch;
-    item->address = wanted_rewrite(generation, want->url);
+    item->address = config_files_rewrite(&generation->config->fetch, want->url);
     if (item->address == NULL) {
         free(item);
         return NULL;

@@ -40,7 +40,4 @@ struct wanted_fetch *wanted_start(struct gateway *gateway, struct worker *worker
                                   struct wanted_answers *answers, wanted_fn fn, void *ctx);
 void wanted_cancel(struct wanted_fetch *fetch);
 
-/* Apply `fetch.rewrite`. OUT: new, free(); NULL when memory is out. */
-char *wanted_rewrite(const struct generation *generation, const char *url);
-
 #endif

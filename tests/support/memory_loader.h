@@ -63,14 +63,13 @@ static const char *memory_env(void *context, const char *name)
     return strcmp(name, "GHCR_PASSWORD") == 0 ? "hunter2" : NULL;
 }
 
-static bool memory_tuf(void *context, const char *tenant, const char *root,
+static bool memory_tuf(void *context, const struct config_tuf_ask *ask,
                        struct config_tuf_state *out)
 {
     const struct memory_loader *loader = context;
     struct gh_error err = {0};
 
-    (void)tenant;
-    (void)root;
+    (void)ask;
     if (loader->trusted_root == NULL ||
         !bytes_dup(bytes_of(loader->trusted_root), &out->trusted_root, &err)) {
         return false;
