@@ -149,6 +149,10 @@ static void request_on_list(void *ctx, struct upstream_result *result)
     r->fetch = NULL;
     if (result->outcome == UPSTREAM_OK) {
         request_send_list(r, result);
+    } else if (result->outcome == UPSTREAM_REJECTED && result->head.status == 400) {
+        /* The registry does not like `n` or `last`: that is the client's to mend, not a failure. */
+        request_refuse(r, 400, "PAGINATION_NUMBER_INVALID", GH_PAGINATION_INVALID,
+                       "the registry refuses these paging parameters");
     } else {
         request_list_failed(r, result->outcome, &result->error, result->retry_after_s);
     }
