@@ -31,7 +31,8 @@
 struct admin {
     struct serving *serving;
     struct gateway *gateway;
-    char *token;
+    char *token;        /* of the first generation; a reload may bring another */
+    bool has_client_ca; /* client certificates are an authorisation */
 };
 
 /* One request. */
@@ -52,7 +53,8 @@ struct admin_call {
     struct ask *ask;
 };
 
-bool admin_new(struct serving *serving, const char *token, struct admin **out, struct gh_error *err)
+bool admin_new(struct serving *serving, const char *token, bool has_client_ca, struct admin **out,
+               struct gh_error *err)
 {
     struct admin *admin = calloc(1, sizeof(*admin));
 
@@ -62,6 +64,7 @@ bool admin_new(struct serving *serving, const char *token, struct admin **out, s
     }
     admin->serving = serving;
     admin->gateway = serving_gateway(serving);
+    admin->has_client_ca = has_client_ca;
     *out = admin;
     return true;
 }
@@ -96,19 +99,26 @@ static void admin_send(struct exchange *x, unsigned status, const struct text *t
 
 static bool admin_is_authorised(const struct admin *admin, struct exchange *x)
 {
+    GH_OWN(generation_unrefp)
+    struct generation *generation = gateway_generation(admin->gateway);
+    /* The token in force; the listener stays where it was opened, so what guarded it stays, too. */
+    const char *token = generation->config->admin.token;
     struct bytes value;
     size_t len;
 
+    if (token == NULL) {
+        token = admin->token;
+    }
     if (exchange_peer_certificate(x) != NULL) {
         return true;
     }
-    if (admin->token == NULL) {
-        return true; /* configuration allows that on loopback alone */
+    if (token == NULL) {
+        return !admin->has_client_ca; /* configuration allows that on loopback alone */
     }
-    len = strlen(admin->token);
+    len = strlen(token);
     return http1_head_find(exchange_head(x), "authorization", &value) &&
            value.len == strlen("Bearer ") + len && memcmp(value.data, "Bearer ", 7) == 0 &&
-           CRYPTO_memcmp(value.data + 7, admin->token, len) == 0;
+           CRYPTO_memcmp(value.data + 7, token, len) == 0;
 }
 
 /* ---- answers that are at hand ---- */
@@ -438,6 +448,8 @@ static bool admin_get(struct admin_call *call, struct exchange *x, struct bytes 
         admin_exceptions(call->admin, x);
     } else if (bytes_equal_cstr(path, "/v1/verdicts")) {
         admin_block(call, admin_run_verdicts);
+    } else if (bytes_equal_cstr(path, "/v1/pending")) {
+        admin_error(x, 404, "UNSUPPORTED", "pending pushes are not supported yet");
     } else {
         return false;
     }

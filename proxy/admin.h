@@ -14,9 +14,12 @@ struct exchange_handler;
 struct gh_error;
 struct serving;
 
-/* TOKEN: copied; NULL: none is asked for. SERVING is borrowed. Gives: *out: new, admin_free() */
-GH_CHECKED bool admin_new(struct serving *serving, const char *token, struct admin **out,
-                          struct gh_error *err);
+/*
+ * TOKEN: copied; NULL: none. HAS_CLIENT_CA: client certificates are verified, and one is enough;
+ * without a token one is a must. SERVING is borrowed. Gives: *out: new, admin_free()
+ */
+GH_CHECKED bool admin_new(struct serving *serving, const char *token, bool has_client_ca,
+                          struct admin **out, struct gh_error *err);
 void admin_free(struct admin *admin);
 
 /* The listener's role is the struct admin. */

@@ -124,7 +124,7 @@ static void command_verify_stop(struct command_verify *self)
     struct gateway *gateway = &self->gateway;
 
     if (gateway->worker_count > 0) {
-        worker_stop(gateway->workers[0]);
+        worker_join(gateway->workers[0]); /* it hands jobs to the pools: it ends first */
     }
     helper_pool_free(gateway->verifiers);
     helper_pool_free(gateway->helpers);

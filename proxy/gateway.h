@@ -41,6 +41,8 @@ struct gateway {
     struct flights *flights;
     struct helper_pool *helpers;   /* what blocks */
     struct helper_pool *verifiers; /* the pure core */
+    struct helper_pool *passwords; /* bcrypt: guesses must not hold up what writes content */
+    unsigned password_checks;      /* atomic; under way */
     struct prom *prom;             /* may be NULL */
     struct log *log;               /* may be NULL */
     bool has_access_log;

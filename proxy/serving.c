@@ -45,6 +45,7 @@
 #define SERVING_POLL_MS 50
 #define SERVING_MAX_LISTENERS 16
 #define SERVING_HELPERS 4
+#define SERVING_PASSWORD_HELPERS 2
 #define SERVING_MAX_FILE 1048576
 
 struct serving_listener {
@@ -74,7 +75,7 @@ struct serving {
     struct admin *admin;
     struct lock reload_lock;
     int64_t drain_until_ms;
-    bool is_draining;
+    bool is_draining; /* atomic */
     int status;
 };
 
@@ -195,7 +196,7 @@ bool serving_reload(struct serving *serving, struct text *out)
 
 bool serving_is_ready(struct serving *serving, struct text *out)
 {
-    bool is_ready = serving->gateway.generation != NULL && !serving->is_draining;
+    bool is_ready = !__atomic_load_n(&serving->is_draining, __ATOMIC_RELAXED);
 
     text_printf(out, "\"ready\":%s", is_ready ? "true" : "false");
     text_printf(out, ",\"audit\":%s",
@@ -348,6 +349,9 @@ static void serving_on_reload_tls(evutil_socket_t fd, short what, void *arg)
                       listener_address(serving->listeners[i].listener), error.text);
         }
         for (size_t k = 0; k < GH_COUNT(parts); k++) {
+            if (parts[k].data != NULL) {
+                explicit_bzero(parts[k].data, parts[k].len);
+            }
             bytes_buf_done(&parts[k]);
         }
     }
@@ -384,7 +388,9 @@ static bool serving_listen(struct serving *serving, const char *address,
 static bool serving_open_listeners(struct serving *serving, const struct config *config,
                                    struct gh_error *err)
 {
-    GH_TRY(admin_new(serving, config->admin.token, &serving->admin, err));
+    GH_TRY(admin_new(serving, config->admin.token,
+                     config->admin.tls != NULL && config->admin.tls->client_ca != NULL,
+                     &serving->admin, err));
     for (size_t i = 0; i < config->listen.count; i++) {
         GH_TRY(serving_listen(serving, config->listen.items[i].address, config->listen.items[i].tls,
                               request_handler(), &serving->gateway, REQUEST_REFUSAL_HEADERS, err));
@@ -424,7 +430,7 @@ static void serving_begin_drain(struct serving *serving)
         (void)event_base_loopbreak(serving->base); /* asked twice: now */
         return;
     }
-    serving->is_draining = true;
+    __atomic_store_n(&serving->is_draining, true, __ATOMIC_RELAXED);
     serving->drain_until_ms = (int64_t)worker_clock_ms() + SERVING_DRAIN_MS;
     log_write(serving->gateway.log, &(struct log_event){.level = LOG_INFO}, "draining");
     for (size_t i = 0; i < serving->listener_count; i++) {
@@ -508,10 +514,16 @@ static void serving_stop_threads(struct serving *serving)
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_stop(serving->listeners[i].listener);
     }
+    /* Workers hand jobs to the pools, jobs and workers post to workers: so every worker ends before
+     * a pool does, and none is freed before the last thread that could post to it is gone. */
     for (size_t i = 0; i < gateway->worker_count; i++) {
         worker_stop(gateway->workers[i]);
     }
+    for (size_t i = 0; i < gateway->worker_count; i++) {
+        worker_join(gateway->workers[i]);
+    }
     helper_pool_free(gateway->verifiers);
+    helper_pool_free(gateway->passwords);
     helper_pool_free(gateway->helpers);
     for (size_t i = 0; i < gateway->worker_count; i++) {
         worker_free(gateway->workers[i]);
@@ -593,6 +605,7 @@ static bool serving_prepare(struct serving *serving, struct gh_error *err)
     GH_TRY(flights_new(&gateway->flights, err));
     GH_TRY(helper_pool_new(SERVING_HELPERS, &gateway->helpers, err));
     GH_TRY(helper_pool_new((unsigned)GH_MAX(cores, 1L), &gateway->verifiers, err));
+    GH_TRY(helper_pool_new(SERVING_PASSWORD_HELPERS, &gateway->passwords, err));
     serving->base = event_base_new();
     return serving->base != NULL || gh_fail(err, GH_INTERNAL_ERROR, "no event loop");
 }

@@ -241,15 +241,21 @@ void worker_stop(struct worker *worker)
     worker_knock(worker);
 }
 
+void worker_join(struct worker *worker)
+{
+    if (worker != NULL && worker->is_started) {
+        worker_stop(worker);
+        (void)pthread_join(worker->thread, NULL);
+        worker->is_started = false;
+    }
+}
+
 void worker_free(struct worker *worker)
 {
     if (worker == NULL) {
         return;
     }
-    if (worker->is_started) {
-        worker_stop(worker);
-        (void)pthread_join(worker->thread, NULL);
-    }
+    worker_join(worker);
     worker_stop_members(worker);
     worker_drop_mail(worker); /* last: what members still had posted is freed by its drop */
     if (worker->mailbox_event != NULL) {

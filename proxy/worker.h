@@ -63,8 +63,12 @@ GH_CHECKED bool worker_start(struct worker *worker, struct gh_error *err);
 void worker_drain(struct worker *worker);
 /* Ask the loop to end after what it is doing. Returns at once. */
 void worker_stop(struct worker *worker);
-/* Stop, wait for the thread, stop the members, drop what is in the mailbox. Accepts NULL. Nothing
- * may post to the worker any more when its memory goes: stop the threads that do so first. */
+/* Stop, and wait until the thread has ended its members and closed the mailbox. Posting to it stays
+ * legal: such mail is dropped at once. Where threads post to each other, join them all before one
+ * is freed. Accepts NULL. */
+void worker_join(struct worker *worker);
+/* As worker_join(), and free it. Accepts NULL. Nothing may post to the worker any more when its
+ * memory goes: stop the threads that do so first. */
 void worker_free(struct worker *worker);
 GH_DEFINE_FREEP(worker, struct worker)
 
