@@ -84,6 +84,7 @@ static struct recorder_note ask_note(const struct ask *ask)
 struct ask_made {
     struct ask *ask;
     struct text json;
+    struct gh_error unrecorded; /* set: an allow that may not be answered */
     enum decide_outcome outcome;
     bool is_made;
 };
@@ -92,18 +93,27 @@ static void ask_on_made(void *ctx, const struct decision *decision, const struct
 {
     struct ask_made *made = ctx;
     struct ask *ask = made->ask;
-    struct gh_error error = {0};
 
     made->is_made = true;
     made->outcome = decision->outcome;
     if (ask->question.is_recorded && ask->gateway->recorder != NULL) {
         const struct recorder_note note = ask_note(ask);
 
-        if (!recorder_decision(ask->gateway->recorder, &note, decision, plan, &error)) {
-            made->outcome = DECIDE_UNDECIDED;
+        if (!recorder_decision(ask->gateway->recorder, &note, decision, plan, &made->unrecorded)) {
+            return;
         }
     }
     decision_text_json(&made->json, ask->image, ask->content->digest_text, decision, plan);
+}
+
+/* An allow that could not be recorded is told as what it is: no decision. */
+static void ask_tell(struct ask *ask, const struct ask_made *made)
+{
+    if (made->unrecorded.cause != GH_CAUSE_NONE) {
+        ask_fail(ask, &made->unrecorded, DECIDE_UNDECIDED);
+    } else {
+        ask_answer(ask, made->outcome, &made->json);
+    }
 }
 
 static void ask_on_decision(void *ctx, const struct decision *decision,
@@ -115,7 +125,7 @@ static void ask_on_decision(void *ctx, const struct decision *decision,
     ask->gate = NULL;
     text_init(&made.json, ASK_MAX_ANSWER);
     ask_on_made(&made, decision, plan);
-    ask_answer(ask, made.outcome, &made.json);
+    ask_tell(ask, &made);
     text_done(&made.json);
 }
 
@@ -136,7 +146,7 @@ static void ask_decide(struct ask *ask)
     text_init(&made.json, ASK_MAX_ANSWER);
     (void)gate_decide_stored(ask->gateway, &gate, ask_on_made, &made);
     if (made.is_made) {
-        ask_answer(ask, made.outcome, &made.json);
+        ask_tell(ask, &made);
     } else {
         struct gh_error error = {0};
 

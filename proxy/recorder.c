@@ -285,6 +285,7 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
                        struct gh_error *err)
 {
     struct gh_error ignored = {0};
+    int64_t day = recorder_now_ms() / 1000 / RECORDER_DAY_S;
     uint64_t hash;
 
     if (decision->outcome != DECIDE_ALLOW) {
@@ -295,10 +296,16 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
         }
         return true;
     }
-    hash = recorder_hash(decision->id, note->principal, recorder_now_ms() / 1000 / RECORDER_DAY_S);
+    hash = recorder_hash(decision->id, note->principal, day);
     if (!recorder_slot_has(recorder->allowed, hash)) {
-        GH_TRY(recorder_write_decision(recorder, note, decision, plan, err));
-        recorder_slot_set(recorder->allowed, hash);
+        if (recorder_write_decision(recorder, note, decision, plan, err)) {
+            recorder_slot_set(recorder->allowed, hash);
+        } else if (recorder_slot_has(recorder->allowed,
+                                     recorder_hash(decision->id, note->principal, day - 1))) {
+            gh_error_clear(err); /* allowed before: a new day alone refuses nobody */
+        } else {
+            return false;
+        }
     }
     recorder_count(recorder, note, decision);
     return true;
