@@ -147,11 +147,13 @@ static struct decide_result decide_any(struct decide_state *state, const struct 
                                        const struct policy_expr *expr)
 {
     struct decide_result best = {.state = DECIDE_STATE_DENIED};
+    size_t missing = state->out->missing_count;
 
     for (size_t i = 0; i < expr->count; i++) {
         struct decide_result result = decide_expr(state, scope, &expr->items[i]);
 
         if (result.state == DECIDE_STATE_SATISFIED && !result.is_emergency) {
+            state->out->missing_count = missing; /* what the branches before lack matters no more */
             return result;
         }
         /* A branch of an emergency signer counts only where no other will do. */

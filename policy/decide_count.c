@@ -86,6 +86,7 @@ struct decide_result decide_at_least(struct decide_state *state, const struct de
     struct decide_result first = {.state = DECIDE_STATE_SATISFIED};
     struct decide_match match;
     size_t undecided = 0;
+    size_t missing = state->out->missing_count;
 
     memset(match.taken, 0, sizeof(match.taken));
     match.count = 0;
@@ -111,6 +112,9 @@ struct decide_result decide_at_least(struct decide_state *state, const struct de
         }
     }
     if (out.authorities >= expr->threshold) {
+        if (!out.is_emergency) {
+            state->out->missing_count = missing; /* enough hold: the rest matters no more */
+        }
         return out;
     }
     out.state = out.authorities + undecided >= expr->threshold ? DECIDE_STATE_UNDECIDED
