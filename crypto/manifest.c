@@ -14,7 +14,7 @@ bool manifest_type_is_known(struct bytes media_type)
            bytes_equal_cstr(media_type, MANIFEST_DOCKER_LIST);
 }
 
-static bool manifest_type_is_index(struct bytes media_type)
+bool manifest_type_is_index(struct bytes media_type)
 {
     return bytes_equal_cstr(media_type, MANIFEST_OCI_INDEX) ||
            bytes_equal_cstr(media_type, MANIFEST_DOCKER_LIST);

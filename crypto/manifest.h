@@ -68,6 +68,7 @@ GH_DEFINE_FREEP(manifest, struct manifest)
 
 /* One of the four types that manifest_parse() accepts. */
 bool manifest_type_is_known(struct bytes media_type);
+bool manifest_type_is_index(struct bytes media_type);
 
 /* An annotation's value, or no bytes. */
 struct bytes manifest_annotation(const json_t *annotations, const char *name);

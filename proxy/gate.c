@@ -107,13 +107,14 @@ static void gate_run_free(struct gate_run *run)
 
 static struct verdict *gate_stored(struct gate_run *run, const struct digest *digest,
                                    const char *media_type, const char *tag,
-                                   const struct require *require)
+                                   const struct decide_leaf *leaf)
 {
     const struct verdicts_key key = {.target = &run->target,
                                      .digest = digest,
                                      .media_type = media_type,
                                      .tag = tag,
-                                     .require = require,
+                                     .require = leaf->require,
+                                     .is_all_authorities = leaf->is_all_authorities,
                                      .who = run->principal};
 
     if (run->is_explaining || run->at_unix_s != 0) {
@@ -122,20 +123,71 @@ static struct verdict *gate_stored(struct gate_run *run, const struct digest *di
     return verdicts_get(run->gateway, &key, run->now_unix_s);
 }
 
+/* A child that cannot be judged by itself, for a reason that lies in it: its requirements do not
+ * hold. That is a matter of policies and their modes, not of the index's own bytes. */
+static bool gate_refuse_child(struct gate_child *child, enum gh_cause cause, const char *text)
+{
+    const struct gate_run *run = child->run;
+
+    for (size_t i = 0; i < run->plan.leaf_count; i++) {
+        struct verdict *verdict = verdict_new();
+
+        if (verdict == NULL) {
+            return false;
+        }
+        (void)gh_fail(&verdict->error, cause, "%s", text);
+        verdict->made_unix_s = run->now_unix_s;
+        verdict->until_unix_s = run->now_unix_s;
+        verdict_unref(child->verdicts[i]);
+        child->verdicts[i] = verdict;
+    }
+    return true;
+}
+
+static bool gate_add_child(struct gate_run *run, const struct digest *digest,
+                           struct bytes media_type, struct gate_child **out, struct gh_error *err)
+{
+    struct gate_child *child = &run->children[run->child_count];
+
+    run->child_count++;
+    child->run = run;
+    child->digest = *digest;
+    child->verdicts = calloc(run->plan.leaf_count + 1, sizeof(struct verdict *));
+    GH_TRY(bytes_to_cstr(media_type, &child->media_type, err));
+    *out = child;
+    return child->verdicts != NULL || gh_fail(err, GH_INTERNAL_ERROR, "no memory for verdicts");
+}
+
+/* One level is judged: the children of an index in an index would have nobody to answer for them.
+ */
+static bool gate_read_child(struct gate_run *run, const struct manifest_descriptor *item,
+                            struct gh_error *err)
+{
+    struct gate_child *child;
+
+    GH_TRY(gate_add_child(run, &item->digest, item->media_type, &child, err));
+    if (manifest_type_is_index(item->media_type)) {
+        return gate_refuse_child(child, GH_INDEX_DEPTH_EXCEEDED,
+                                 "an index within an index, where every child must be signed") ||
+               gh_fail(err, GH_INTERNAL_ERROR, "no memory for verdicts");
+    }
+    for (size_t i = 0; i < run->plan.leaf_count; i++) {
+        child->verdicts[i] =
+            gate_stored(run, &child->digest, child->media_type, NULL, &run->plan.leaves[i]);
+    }
+    return true;
+}
+
 /* The children that a runtime could run: attestation entries are covered by their index. */
 static bool gate_read_children(struct gate_run *run, struct gh_error *err)
 {
     GH_OWN(manifest_freep) struct manifest *manifest = NULL;
+    struct gate_child *child;
+    size_t runnable = 0;
 
     GH_TRY(manifest_parse(run->subject->bytes, run->subject->media_type, &manifest, err));
     if (manifest->kind != MANIFEST_INDEX) {
         return true;
-    }
-    if (manifest->item_count > GATE_MAX_CHILDREN) {
-        return gh_fail(err, GH_COUNT_LIMIT_EXCEEDED,
-                       "an index with %zu manifests, at most %d are "
-                       "judged one by one",
-                       manifest->item_count, GATE_MAX_CHILDREN);
     }
     run->children = calloc(manifest->item_count + 1, sizeof(*run->children));
     run->decide_children = calloc(manifest->item_count + 1, sizeof(*run->decide_children));
@@ -143,22 +195,17 @@ static bool gate_read_children(struct gate_run *run, struct gh_error *err)
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for the manifests of an index");
     }
     for (size_t i = 0; i < manifest->item_count; i++) {
-        struct gate_child *child = &run->children[run->child_count];
-
-        if (manifest_is_attestation_entry(&manifest->items[i])) {
-            continue;
-        }
-        run->child_count++;
-        child->run = run;
-        child->digest = manifest->items[i].digest;
-        child->verdicts = calloc(run->plan.leaf_count + 1, sizeof(struct verdict *));
-        GH_TRY(bytes_to_cstr(manifest->items[i].media_type, &child->media_type, err));
-        if (child->verdicts == NULL) {
-            return gh_fail(err, GH_INTERNAL_ERROR, "no memory for verdicts");
-        }
-        for (size_t k = 0; k < run->plan.leaf_count; k++) {
-            child->verdicts[k] = gate_stored(run, &child->digest, child->media_type, NULL,
-                                             run->plan.leaves[k].require);
+        runnable += manifest_is_attestation_entry(&manifest->items[i]) ? 0 : 1;
+    }
+    if (runnable > GATE_MAX_CHILDREN) {
+        GH_TRY(gate_add_child(run, &run->subject->digest, manifest->media_type, &child, err));
+        return gate_refuse_child(child, GH_COUNT_LIMIT_EXCEEDED,
+                                 "the index has more manifests than are judged one by one") ||
+               gh_fail(err, GH_INTERNAL_ERROR, "no memory for verdicts");
+    }
+    for (size_t i = 0; i < manifest->item_count; i++) {
+        if (!manifest_is_attestation_entry(&manifest->items[i])) {
+            GH_TRY(gate_read_child(run, &manifest->items[i], err));
         }
     }
     return true;
@@ -202,7 +249,7 @@ static struct gate_run *gate_run_new(struct gateway *gateway, struct worker *wor
     }
     for (size_t i = 0; i < run->plan.leaf_count; i++) {
         run->verdicts[i] = gate_stored(run, &run->subject->digest, run->subject->media_type,
-                                       run->tag, run->plan.leaves[i].require);
+                                       run->tag, &run->plan.leaves[i]);
     }
     if (run->plan.is_each && !gate_read_children(run, &run->integrity) &&
         run->integrity.cause == GH_INTERNAL_ERROR) {
@@ -364,11 +411,19 @@ static void gate_on_child_pulled(void *ctx, const struct pull_result *result)
     struct gate_child *child = ctx;
 
     child->pull = NULL;
-    if (result->outcome != PULL_OK ||
-        !gate_verify(child->run, result->content, NULL, child->verdicts, true, gate_on_child, child,
-                     &child->seat)) {
-        gate_pending_over(child->run); /* its leaves stay unknown: undecided */
+    if (result->outcome == PULL_ABSENT || result->outcome == PULL_BROKEN) {
+        (void)gate_refuse_child(child, result->error.cause, result->error.text);
+    } else if (result->outcome == PULL_OK &&
+               manifest_type_is_index(bytes_of(result->content->media_type))) {
+        /* Whatever its descriptor says. */
+        (void)gate_refuse_child(child, GH_INDEX_DEPTH_EXCEEDED,
+                                "an index within an index, where every child must be signed");
+    } else if (result->outcome == PULL_OK &&
+               gate_verify(child->run, result->content, NULL, child->verdicts, true, gate_on_child,
+                           child, &child->seat)) {
+        return;
     }
+    gate_pending_over(child->run); /* leaves without a verdict stay unknown: undecided */
 }
 
 /* Start children until enough are under way. */

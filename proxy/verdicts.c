@@ -53,6 +53,7 @@ static bool verdicts_key_text(const struct verdicts_key *key, struct text *out)
     verdicts_key_part(out, digest);
     verdicts_key_part(out, key->media_type);
     verdicts_key_part(out, reads_tag && key->tag != NULL ? key->tag : "");
+    verdicts_key_part(out, key->is_all_authorities ? "all" : "one");
     text_put_bytes(out, key->require->fingerprint.value, 32);
     return text_ok(out);
 }

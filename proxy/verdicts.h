@@ -22,7 +22,8 @@ struct verdicts_key {
     const char *media_type;
     const char *tag; /* as asked, or NULL; used only where the requirement reads it */
     const struct require *require;
-    const char *who; /* on whose behalf it is looked up; NULL or "" for nobody */
+    bool is_all_authorities; /* it counts every authority; another one stops at the first */
+    const char *who;         /* on whose behalf it is looked up; NULL or "" for nobody */
 };
 
 struct verdict_cache_hooks;

@@ -20,6 +20,8 @@
 #include "proxy/wanted.h"
 #include "proxy/worker.h"
 
+#define VERIFICATION_RESERVED_BYTES ((int64_t)64 * 1024) /* of a search under way */
+
 struct verification_seat {
     struct flight_seat *seat;
     verification_fn fn;
@@ -27,7 +29,7 @@ struct verification_seat {
 };
 
 /* Where the evidence that is being judged came from. */
-enum verification_source { VERIFICATION_STORED, VERIFICATION_FOUND, VERIFICATION_FALLBACK };
+enum verification_source { VERIFICATION_STORED = 0, VERIFICATION_FOUND, VERIFICATION_FALLBACK };
 
 struct verification {
     struct verification_job job; /* first: what the verifier thread sees */
@@ -49,7 +51,6 @@ struct verification {
     struct verification_seat *base_seat;
     struct content *base_content;
     struct target base_target;
-    struct generation *base_generation;
     struct require base_require;
     struct decide_leaf base_leaf;
     int64_t counted_bytes; /* of gateway->evidence_bytes */
@@ -61,6 +62,7 @@ struct verification {
     bool is_explaining;
 };
 
+static void verification_reset(struct verification *v);
 static void verification_step(struct verification *v);
 static void verification_search(struct verification *v);
 
@@ -72,7 +74,7 @@ static void verification_result_destroy(struct flight_result *base)
         verdict_unref(result->verdicts[i]);
     }
     free(result->verdicts);
-    free(result->requires);
+    free(result->fingerprints);
     free(result);
 }
 
@@ -80,7 +82,7 @@ struct verdict *verification_find(const struct verification_result *result,
                                   const struct require *require)
 {
     for (size_t i = 0; result != NULL && i < result->count; i++) {
-        if (result->requires[i] == require) {
+        if (digest_equal(&result->fingerprints[i], &require->fingerprint)) {
             return result->verdicts[i];
         }
     }
@@ -128,9 +130,9 @@ static struct verification_result *verification_collect(struct verification *v,
     }
     result->base.references = 1;
     result->base.destroy = verification_result_destroy;
-    result->requires = calloc(count + 1, sizeof(*result->requires));
+    result->fingerprints = calloc(count + 1, sizeof(*result->fingerprints));
     result->verdicts = calloc(count + 1, sizeof(*result->verdicts));
-    if (result->requires == NULL || result->verdicts == NULL) {
+    if (result->fingerprints == NULL || result->verdicts == NULL) {
         verification_result_destroy(&result->base);
         return NULL;
     }
@@ -138,7 +140,7 @@ static struct verification_result *verification_collect(struct verification *v,
         /* While a verifier still works, what it writes may not be read. */
         bool is_readable = !v->is_working && v->job.verdicts[i] != NULL;
 
-        result->requires[i] = v->job.leaves[i].require;
+        result->fingerprints[i] = v->job.leaves[i].require->fingerprint;
         result->verdicts[i] = is_readable ? verdict_ref(v->job.verdicts[i])
                                           : verification_undecided(error, v->job.now_unix_s);
         if (result->verdicts[i] == NULL) {
@@ -164,6 +166,7 @@ static void verification_keep(struct verification *v)
             .media_type = v->subject->media_type,
             .tag = v->tag,
             .require = v->job.leaves[i].require,
+            .is_all_authorities = v->job.leaves[i].is_all_authorities,
         };
 
         if (v->job.verdicts[i] != NULL && v->job.leaves[i].require->index != SIZE_MAX) {
@@ -187,6 +190,10 @@ static void verification_finish(struct verification *v, const struct gh_error *e
     }
     v->is_finished = true;
     if (!v->is_working) {
+        if (v->source == VERIFICATION_STORED && error != NULL) {
+            /* The registry was never asked: what old evidence lacks proves nothing. */
+            verification_reset(v);
+        }
         verification_keep(v);
     }
     result =
@@ -325,6 +332,19 @@ static size_t verification_places(struct verification *v,
     return count;
 }
 
+static void verification_count(struct verification *v, int64_t bytes)
+{
+    v->counted_bytes += bytes;
+    (void)__atomic_add_fetch(&v->gateway->evidence_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+static void verification_count_set(struct verification *v, const struct evidence_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        verification_count(v, (int64_t)set->items[i].blob.len);
+    }
+}
+
 static void verification_on_found(void *ctx, struct referrers_result *result)
 {
     struct verification *v = ctx;
@@ -335,10 +355,8 @@ static void verification_on_found(void *ctx, struct referrers_result *result)
         return;
     }
     v->found = result;
-    for (size_t i = 0; i < result->set.count; i++) {
-        v->counted_bytes += (int64_t)result->set.items[i].blob.len;
-    }
-    (void)__atomic_add_fetch(&v->gateway->evidence_bytes, v->counted_bytes, __ATOMIC_RELAXED);
+    verification_count(v, -VERIFICATION_RESERVED_BYTES);
+    verification_count_set(v, &result->set);
     v->source = VERIFICATION_FOUND;
     verification_submit(v, &result->set);
 }
@@ -365,6 +383,8 @@ static void verification_search(struct verification *v)
         verification_fail(v, GH_MEMORY_BUDGET_EXCEEDED, "too much evidence is being verified");
         return;
     }
+    /* Before it is known how much it is: many that begin at once must count, too. */
+    verification_count(v, VERIFICATION_RESERVED_BYTES);
     v->search =
         referrers_find(worker_member(v->worker, WORKER_SLOT_UPSTREAM), &ask, verification_on_found);
     if (v->search == NULL) {
@@ -572,6 +592,9 @@ static void verification_begin(struct verification *v)
         v->stored =
             known_evidence_get(v->gateway, &v->target, &v->subject->digest, &v->stored_unix_s);
     }
+    if (v->stored != NULL) {
+        verification_count_set(v, &v->stored->set);
+    }
     if (verification_stored_is_fresh(v)) {
         v->source = VERIFICATION_STORED;
         verification_submit(v, &v->stored->set);
@@ -625,10 +648,11 @@ static void verification_arrived(void *ctx, struct flight_result *base)
  * it may. */
 static void verification_key(struct text *key, const struct verification_ask *ask)
 {
-    text_printf(key, "verify %llu %s %s %s %s %d %lld %u",
+    text_printf(key, "verify %llu %s %s %s %s %s %d %lld %u",
                 (unsigned long long)ask->generation->number, ask->target->tenant_name,
-                ask->target->ref.name, ask->subject->digest_text, ask->tag != NULL ? ask->tag : "",
-                (int)ask->is_explaining, (long long)ask->at_unix_s, ask->depth);
+                ask->target->ref.name, ask->subject->digest_text, ask->subject->media_type,
+                ask->tag != NULL ? ask->tag : "", (int)ask->is_explaining,
+                (long long)ask->at_unix_s, ask->depth);
     for (size_t i = 0; i < ask->leaf_count; i++) {
         text_put_char(key, ' ');
         text_put_hex(key, ask->leaves[i].require->fingerprint.value, 32);

@@ -38,8 +38,8 @@ struct verification_ask {
 struct verification_result {
     struct flight_result base; /* first */
     size_t count;
-    const struct require **requires; /* parallel to verdicts */
-    struct verdict **verdicts;       /* none is NULL */
+    struct digest *fingerprints; /* of the requirements, parallel to verdicts */
+    struct verdict **verdicts;   /* none is NULL */
 };
 
 /* RESULT is borrowed for the call; NULL when memory was out. */
@@ -59,7 +59,8 @@ struct verification_seat *verification_join(struct gateway *gateway, struct work
 /* FN will not be called. NULL is fine. */
 void verification_leave(struct verification_seat *seat);
 
-/* The verdict of RESULT about REQUIRE, or NULL. Borrowed. */
+/* The verdict of RESULT about REQUIRE, or NULL. Borrowed. By fingerprint: who joined may have asked
+ * by another object than who led, and the leader's may be gone. */
 struct verdict *verification_find(const struct verification_result *result,
                                   const struct require *require);
 

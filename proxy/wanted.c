@@ -31,6 +31,7 @@ struct wanted_fetch {
     struct wanted_item *items[EVIDENCE_MAX_WANTS];
     size_t pending;
     bool is_cancelled;
+    bool is_stopping;
     bool has_added;
 };
 
@@ -101,7 +102,7 @@ static void wanted_item_over(struct wanted_item *item)
     wanted_item_free(item);
     if (--fetch->pending == 0) {
         if (!fetch->is_cancelled) {
-            fetch->fn(fetch->ctx, fetch->has_added);
+            fetch->fn(fetch->ctx, fetch->has_added && !fetch->is_stopping);
         }
         free(fetch);
     }
@@ -135,14 +136,24 @@ static void wanted_read_file(struct helper_job *job)
     }
 }
 
+/* The failure is known; it is told from the loop like every answer. */
+static void wanted_read_nothing(struct helper_job *job)
+{
+    (void)job;
+}
+
 static void wanted_file_read(struct helper_job *job, struct worker *worker)
 {
     wanted_item_over((struct wanted_item *)job);
 }
 
+/* The worker has ended, and the pools may have: whoever waits must not go on from here. */
 static void wanted_file_dropped(struct helper_job *job)
 {
-    wanted_item_over((struct wanted_item *)job);
+    struct wanted_item *item = (struct wanted_item *)job;
+
+    item->fetch->is_stopping = true;
+    wanted_item_over(item);
 }
 
 static bool wanted_send(struct gateway *gateway, struct worker *worker,
@@ -163,6 +174,15 @@ static bool wanted_send(struct gateway *gateway, struct worker *worker,
         .timeout_ms = WANTED_TIMEOUT_MS,
     };
 
+    if (generation->config->is_offline && strcmp(item->address, item->question.url) == 0) {
+        (void)gh_fail(&item->failure, GH_REVOCATION_UNAVAILABLE,
+                      "%s: offline, and fetch.rewrite does not name it", item->address);
+        item->job.worker = worker;
+        item->job.run = wanted_read_nothing;
+        item->job.done = wanted_file_read;
+        item->job.drop = wanted_file_dropped;
+        return helper_submit(gateway->helpers, &item->job);
+    }
     if (strncmp(item->address, "file://", 7) == 0) {
         item->job.worker = worker;
         item->job.run = wanted_read_file;
