@@ -163,6 +163,21 @@ static bool generation_upstream_is_same(const struct config_upstream *a,
                           generation_text_equal(x->password, y->password)));
 }
 
+/* Which hosts may have a private address follows from all URLs of a tenant. */
+static bool generation_names_same_hosts(const struct config_tenant *a,
+                                        const struct config_tenant *b)
+{
+    if (a->upstreams.count != b->upstreams.count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->upstreams.count; i++) {
+        if (strcmp(a->upstreams.items[i].url, b->upstreams.items[i].url) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct upstream *generation_keep(const struct generation *previous,
                                         const struct config_tenant *tenant,
                                         const struct config_upstream *wanted)
@@ -171,8 +186,8 @@ static struct upstream *generation_keep(const struct generation *previous,
         const struct generation_tenant *old = &previous->tenants[t];
 
         if (strcmp(old->config->name, tenant->name) != 0 ||
-            old->config->upstreams.count != tenant->upstreams.count) {
-            continue; /* other hosts are named now: what may be private has changed */
+            !generation_names_same_hosts(old->config, tenant)) {
+            continue;
         }
         for (size_t i = 0; i < old->config->upstreams.count; i++) {
             if (generation_upstream_is_same(&old->config->upstreams.items[i], wanted)) {

@@ -19,6 +19,7 @@
     MANIFEST_OCI_INDEX ", " MANIFEST_OCI_IMAGE ", " MANIFEST_DOCKER_LIST ","                       \
                        " " MANIFEST_DOCKER_IMAGE
 #define PULL_MAX_PATH 1024
+#define PULL_MAX_ACCEPT 256
 
 struct pull {
     struct flight_seat *seat;
@@ -33,7 +34,7 @@ struct pull_work {
     struct generation *generation;
     struct target target;
     struct flight *flight;
-    char *accept; /* NULL: every known type */
+    char accept[PULL_MAX_ACCEPT]; /* "": every known type */
     bool is_by_digest;
     struct digest digest;   /* wanted; or what the tag was last seen at */
     struct known_tag known; /* what is remembered of the tag */
@@ -77,25 +78,43 @@ struct content *pull_stored(struct gateway *gateway, const struct target *target
     return content;
 }
 
-/* Whether the manifest a tag leads to depends on what the client accepts: only a client that does
- * not take everything may be given another one (a platform's instead of the index). */
-static bool pull_accepts_all(const char *accept)
+/*
+ * Whether the manifest a tag leads to depends on what the client accepts: only a client that does
+ * not take everything may be given another one (a platform's instead of the index). What it takes
+ * is told by the known types alone, in one order, so that what clients write makes no more than
+ * fifteen different keys. OUT is "" for a client that takes everything, or nothing we know.
+ */
+static void pull_accept_class(const char *accept, char out[PULL_MAX_ACCEPT])
 {
-    return accept == NULL || accept[0] == '\0' || strstr(accept, "*/*") != NULL ||
-           (strstr(accept, MANIFEST_OCI_INDEX) != NULL &&
-            strstr(accept, MANIFEST_OCI_IMAGE) != NULL &&
-            strstr(accept, MANIFEST_DOCKER_LIST) != NULL &&
-            strstr(accept, MANIFEST_DOCKER_IMAGE) != NULL);
+    static const char *const types[] = {MANIFEST_OCI_INDEX, MANIFEST_OCI_IMAGE,
+                                        MANIFEST_DOCKER_LIST, MANIFEST_DOCKER_IMAGE};
+    size_t used = 0;
+    size_t count = 0;
+
+    out[0] = '\0';
+    if (accept == NULL || strstr(accept, "*/*") != NULL) {
+        return;
+    }
+    for (size_t i = 0; i < GH_COUNT(types); i++) {
+        if (strcasestr(accept, types[i]) != NULL) {
+            used += (size_t)snprintf(out + used, PULL_MAX_ACCEPT - used, "%s%s",
+                                     count++ > 0 ? ", " : "", types[i]);
+        }
+    }
+    if (count == GH_COUNT(types)) {
+        out[0] = '\0';
+    }
 }
 
 struct content *pull_stored_tag(struct gateway *gateway, const struct generation *generation,
                                 const struct target *target, const char *tag, const char *accept,
                                 int64_t now_unix_s)
 {
+    char class[PULL_MAX_ACCEPT];
     struct known_tag known;
 
-    if (gateway->store == NULL ||
-        !known_tag_get(gateway, target, tag, pull_accepts_all(accept) ? "" : accept, &known) ||
+    pull_accept_class(accept, class);
+    if (gateway->store == NULL || !known_tag_get(gateway, target, tag, class, &known) ||
         now_unix_s < known.confirmed_unix_s ||
         now_unix_s - known.confirmed_unix_s >= generation->config->cache.tag_ttl_s) {
         return NULL;
@@ -106,7 +125,6 @@ struct content *pull_stored_tag(struct gateway *gateway, const struct generation
 static void pull_work_free(struct pull_work *work)
 {
     generation_unref(work->generation);
-    free(work->accept);
     free(work);
 }
 
@@ -153,8 +171,7 @@ static void pull_remember(struct pull_work *work, const struct content *content)
         const struct known_tag known = {.digest = content->digest,
                                         .confirmed_unix_s = gateway_now()};
 
-        known_tag_put(work->gateway, &work->target, work->target.ref.tag,
-                      work->accept != NULL ? work->accept : "", &known);
+        known_tag_put(work->gateway, &work->target, work->target.ref.tag, work->accept, &known);
     }
 }
 
@@ -185,12 +202,12 @@ static void pull_on_failure(struct pull_work *work, const struct upstream_result
     case UPSTREAM_ABSENT:
     case UPSTREAM_DENIED:
         if (!work->is_by_digest && work->gateway->store != NULL) {
-            known_tag_forget(work->gateway, &work->target, work->target.ref.tag,
-                             work->accept != NULL ? work->accept : "");
+            known_tag_forget(work->gateway, &work->target, work->target.ref.tag, work->accept);
         }
         if (result->outcome == UPSTREAM_ABSENT) {
-            (void)gh_fail(&error, GH_MANIFEST_UNKNOWN, "the registry does not have %s:%s",
-                          work->target.ref.name, work->target.ref.tag);
+            (void)gh_fail(&error, GH_MANIFEST_UNKNOWN, "the registry does not have %s%s%s",
+                          work->target.ref.name, work->is_by_digest ? "@" : ":",
+                          strrchr(work->path, '/') + 1);
             pull_work_fail(work, PULL_ABSENT, &error, 0);
             return;
         }
@@ -318,7 +335,7 @@ static void pull_fetch(struct pull_work *work, enum upstream_method method)
         .method = method,
         .path = work->path,
         .repository = work->target.ref.repository,
-        .accept = work->accept != NULL ? work->accept : PULL_ACCEPT_ALL,
+        .accept = work->accept[0] != '\0' ? work->accept : PULL_ACCEPT_ALL,
         .body_limit = (size_t)work->generation->config->limits.manifest_bytes,
     };
     struct upstream_client *client = worker_member(work->worker, WORKER_SLOT_UPSTREAM);
@@ -354,12 +371,9 @@ static bool pull_start(struct gateway *gateway, struct worker *worker,
         digest_format(digest, text);
     } else {
         (void)snprintf(work->target.ref.tag, sizeof(work->target.ref.tag), "%s", tag);
-        if (!pull_accepts_all(accept)) {
-            work->accept = strdup(accept);
-        }
+        pull_accept_class(accept, work->accept);
         work->has_known = gateway->store != NULL &&
-                          known_tag_get(gateway, target, tag,
-                                        work->accept != NULL ? work->accept : "", &work->known);
+                          known_tag_get(gateway, target, tag, work->accept, &work->known);
     }
     (void)snprintf(work->path, sizeof(work->path), "/v2/%s/manifests/%s", target->ref.repository,
                    tag != NULL ? tag : text);
@@ -383,13 +397,14 @@ static void pull_key(struct text *key, const struct generation *generation,
                      const char *accept)
 {
     char text[DIGEST_MAX_TEXT] = "";
+    char class[PULL_MAX_ACCEPT];
 
     if (tag == NULL) {
         digest_format(digest, text);
     }
+    pull_accept_class(tag != NULL ? accept : NULL, class);
     text_printf(key, "pull %llu %s %s %s %s", (unsigned long long)generation->number,
-                target->tenant_name, target->ref.name, tag != NULL ? tag : text,
-                tag == NULL || pull_accepts_all(accept) ? "" : accept);
+                target->tenant_name, target->ref.name, tag != NULL ? tag : text, class);
 }
 
 struct pull *pull_manifest(struct gateway *gateway, struct worker *worker,
