@@ -11,9 +11,14 @@
 #include "proxy/pull.h"
 #include "proxy/target.h"
 
+/* A manifest that leads to what was asked for; at depth 0 what was asked for itself. */
 struct reach_subject {
-    struct content *content;
+    struct digest digest;
+    struct content *content; /* NULL until it is looked at, and where its bytes are gone */
     unsigned depth;
+    bool has_size; /* of what was asked for, as the way through this subject says */
+    uint64_t size_bytes;
+    bool is_denied; /* by stored verdicts */
 };
 
 struct reach {
@@ -29,9 +34,9 @@ struct reach {
     char *principal;
     reach_fn fn;
     void *ctx;
+    struct reach_subject evidence; /* the edge from readable evidence */
     bool is_evidence;
-    bool has_size;
-    uint64_t size_bytes;
+    struct gh_error undecided; /* of the first subject that could not be judged */
     bool is_over;
 };
 
@@ -49,66 +54,69 @@ static void reach_free(struct reach *reach)
 static bool reach_has(const struct reach *reach, const struct digest *digest)
 {
     for (size_t i = 0; i < reach->subject_count; i++) {
-        if (digest_equal(&reach->subjects[i].content->digest, digest)) {
+        if (digest_equal(&reach->subjects[i].digest, digest)) {
             return true;
         }
     }
     return false;
 }
 
-/* CONTENT is taken. */
-static void reach_add(struct reach *reach, struct content *content, unsigned depth)
+/* Put the parents of DIGEST on the list. CHILD is the subject they are parents of; NULL: what was
+ * asked for, a blob. A manifest is reached as an index's manifest alone: a signer that names some
+ * bytes as a layer has not said that they may be run as an image, and evidence says nothing about
+ * what it is kept beside. */
+static void reach_add_parents(struct reach *reach, const struct digest *digest,
+                              const struct reach_subject *child)
 {
-    if (reach->subject_count == REACH_MAX_SUBJECTS) {
-        content_unref(content);
-        return;
-    }
-    reach->subjects[reach->subject_count].content = content;
-    reach->subjects[reach->subject_count].depth = depth;
-    reach->subject_count++;
-}
-
-/* Put the parents of DIGEST on the list. A parent whose bytes are gone cannot be judged. */
-static void reach_add_parents(struct reach *reach, const struct digest *digest, unsigned depth)
-{
+    unsigned depth = child != NULL ? child->depth + 1 : 1;
     struct edge_list list = {0};
 
     if (depth > REACH_MAX_DEPTH ||
         !known_parents(reach->gateway, &reach->target, digest, gateway_now(), &list)) {
         return;
     }
-    for (size_t i = 0; i < list.count; i++) {
-        struct content *content;
+    for (size_t i = 0; i < list.count && reach->subject_count < REACH_MAX_SUBJECTS; i++) {
+        const struct edge_parent *parent = &list.parents[i];
+        struct reach_subject made = {.digest = parent->digest,
+                                     .depth = depth,
+                                     .has_size = true,
+                                     .size_bytes = parent->size_bytes};
 
-        if (depth == 1 && !reach->has_size) {
-            reach->has_size = true;
-            reach->size_bytes = list.parents[i].size_bytes;
-        }
-        if (list.parents[i].kind == EDGE_EVIDENCE) {
-            reach->is_evidence = reach->is_evidence || depth == 1;
+        if (child != NULL && parent->kind != EDGE_MANIFEST) {
             continue;
         }
-        if (reach_has(reach, &list.parents[i].digest)) {
+        if (parent->kind == EDGE_EVIDENCE) {
+            reach->evidence = reach->is_evidence ? reach->evidence : made;
+            reach->is_evidence = true;
             continue;
         }
-        content = pull_stored(reach->gateway, &reach->target, &list.parents[i].digest);
-        if (content != NULL) {
-            reach_add(reach, content, depth);
+        if (child != NULL && child->depth > 0) {
+            made.has_size = child->has_size;
+            made.size_bytes = child->size_bytes;
+        }
+        if (!reach_has(reach, &parent->digest)) {
+            reach->subjects[reach->subject_count++] = made;
         }
     }
     edge_list_done(&list);
 }
 
+/* AT: what the answer is about; NULL without a decision. */
 static void reach_answer(struct reach *reach, const struct decision *decision,
-                         const struct decide_plan *plan, const struct content *subject)
+                         const struct decide_plan *plan, const struct reach_subject *at)
 {
+    bool is_allowed = decision != NULL && decision->outcome == DECIDE_ALLOW;
+    bool is_evidence = !is_allowed && reach->is_evidence;
+    const struct reach_subject *way = is_evidence ? &reach->evidence : at;
     const struct reach_answer answer = {
         .decision = decision,
         .plan = plan,
-        .subject = subject,
-        .is_evidence = reach->is_evidence,
-        .has_size = reach->has_size,
-        .size_bytes = reach->size_bytes,
+        .subject = at != NULL ? at->content : NULL,
+        .undecided =
+            !is_allowed && reach->undecided.cause != GH_CAUSE_NONE ? &reach->undecided : NULL,
+        .is_evidence = is_evidence,
+        .has_size = way != NULL && way->has_size,
+        .size_bytes = way != NULL ? way->size_bytes : 0,
     };
 
     reach->is_over = true;
@@ -117,7 +125,7 @@ static void reach_answer(struct reach *reach, const struct decision *decision,
 
 struct reach_try {
     struct reach *reach;
-    const struct content *subject;
+    struct reach_subject *at;
     bool is_allowed;
 };
 
@@ -126,73 +134,126 @@ static void reach_on_stored(void *ctx, const struct decision *decision,
 {
     struct reach_try *attempt = ctx;
 
+    attempt->at->is_denied = decision->outcome != DECIDE_ALLOW;
+    if (decision->outcome == DECIDE_UNDECIDED && attempt->reach->undecided.cause == GH_CAUSE_NONE) {
+        attempt->reach->undecided = decision->error;
+    }
     if (decision->outcome == DECIDE_ALLOW) {
         attempt->is_allowed = true;
-        reach_answer(attempt->reach, decision, plan, attempt->subject);
+        reach_answer(attempt->reach, decision, plan, attempt->at);
     }
 }
 
-static struct gate_ask reach_gate_ask(struct reach *reach, struct content *subject)
+static struct gate_ask reach_gate_ask(struct reach *reach, const struct reach_subject *at)
 {
     return (struct gate_ask){.generation = reach->generation,
                              .target = &reach->target,
-                             .subject = subject,
+                             .subject = at->content,
                              .surface = GATE_PULL,
                              .principal = reach->principal};
 }
 
-/* First everything that stored verdicts can answer, upwards breadth first. */
+/* First everything that stored verdicts can answer, upwards breadth first. A parent whose bytes are
+ * gone cannot be judged, but what leads to it can. */
 static bool reach_try_stored(struct reach *reach)
 {
     for (size_t i = 0; i < reach->subject_count; i++) {
-        struct reach_try attempt = {.reach = reach, .subject = reach->subjects[i].content};
-        const struct gate_ask ask = reach_gate_ask(reach, reach->subjects[i].content);
+        struct reach_subject *at = &reach->subjects[i];
 
-        (void)gate_decide_stored(reach->gateway, &ask, reach_on_stored, &attempt);
-        if (attempt.is_allowed) {
-            return true;
+        if (at->content == NULL) {
+            at->content = pull_stored(reach->gateway, &reach->target, &at->digest);
         }
-        reach_add_parents(reach, &reach->subjects[i].content->digest, reach->subjects[i].depth + 1);
+        if (at->content != NULL) {
+            struct reach_try attempt = {.reach = reach, .at = at};
+            const struct gate_ask ask = reach_gate_ask(reach, at);
+
+            (void)gate_decide_stored(reach->gateway, &ask, reach_on_stored, &attempt);
+            if (attempt.is_allowed) {
+                return true;
+            }
+        }
+        reach_add_parents(reach, &at->digest, at);
     }
     return false;
 }
 
 static bool reach_verify_next(struct reach *reach);
 
+struct reach_nearest {
+    struct reach *reach;
+    const struct reach_subject *at;
+};
+
+static void reach_on_nearest(void *ctx, const struct decision *decision,
+                             const struct decide_plan *plan)
+{
+    const struct reach_nearest *nearest = ctx;
+
+    reach_answer(nearest->reach, decision, plan, nearest->at);
+}
+
+/* Nothing allowed leads here: the reason shown is that of the nearest. DECISION about AT is what
+ * there is otherwise; may be NULL. */
+static void reach_refuse(struct reach *reach, const struct decision *decision,
+                         const struct decide_plan *plan, const struct reach_subject *at)
+{
+    for (size_t i = 0; i < reach->subject_count && !reach->is_over; i++) {
+        struct reach_nearest nearest = {.reach = reach, .at = &reach->subjects[i]};
+        const struct gate_ask ask = reach_gate_ask(reach, nearest.at);
+
+        if (nearest.at == at || nearest.at->content == NULL) {
+            break;
+        }
+        (void)gate_decide_stored(reach->gateway, &ask, reach_on_nearest, &nearest);
+    }
+    if (!reach->is_over) {
+        reach_answer(reach, decision, plan, at);
+    }
+}
+
 static void reach_on_verified(void *ctx, const struct decision *decision,
                               const struct decide_plan *plan)
 {
     struct reach *reach = ctx;
-    const struct content *subject = reach->subjects[reach->next - 1].content;
-    bool is_last = reach->next == reach->subject_count || reach->verified == REACH_MAX_VERIFIED;
+    const struct reach_subject *at = &reach->subjects[reach->next - 1];
 
     reach->gate = NULL;
-    if (decision->outcome == DECIDE_ALLOW || is_last || !reach_verify_next(reach)) {
-        reach_answer(reach, decision, plan, subject);
-        reach_free(reach);
+    if (decision->outcome == DECIDE_UNDECIDED && reach->undecided.cause == GH_CAUSE_NONE) {
+        reach->undecided = decision->error;
     }
-}
-
-static void reach_on_denied(void *ctx, const struct decision *decision,
-                            const struct decide_plan *plan)
-{
-    struct reach *reach = ctx;
-
-    reach_answer(reach, decision, plan, reach->subjects[0].content);
+    if (decision->outcome != DECIDE_ALLOW && reach_verify_next(reach)) {
+        return;
+    }
+    if (decision->outcome == DECIDE_DENY) {
+        reach_refuse(reach, decision, plan, at);
+    } else {
+        reach_answer(reach, decision, plan, at);
+    }
+    reach_free(reach);
 }
 
 /* Then what has to be verified anew, nearest first. */
 static bool reach_verify_next(struct reach *reach)
 {
-    while (reach->next < reach->subject_count && reach->verified < REACH_MAX_VERIFIED) {
-        struct gate_ask ask = reach_gate_ask(reach, reach->subjects[reach->next].content);
+    for (; reach->next < reach->subject_count; reach->next++) {
+        const struct reach_subject *at = &reach->subjects[reach->next];
+        const struct gate_ask ask = reach_gate_ask(reach, at);
 
-        reach->next++;
-        reach->verified++;
+        if (at->content == NULL || at->is_denied) {
+            continue;
+        }
+        if (reach->verified++ == REACH_MAX_VERIFIED) {
+            (void)gh_fail(&reach->undecided, GH_COUNT_LIMIT_EXCEEDED,
+                          "more images lead here than are verified for one request; pull the "
+                          "image by its name first");
+            return false;
+        }
         reach->gate = gate_decide(reach->gateway, reach->worker, &ask, reach_on_verified, reach);
         if (reach->gate != NULL) {
+            reach->next++;
             return true;
         }
+        (void)gh_fail(&reach->undecided, GH_INTERNAL_ERROR, "no memory to decide");
     }
     return false;
 }
@@ -218,21 +279,17 @@ struct reach *reach_start(struct gateway *gateway, struct worker *worker,
         return NULL;
     }
     if (ask->self != NULL) {
-        reach_add(reach, content_ref(ask->self), 0);
+        reach->subjects[0].digest = ask->self->digest;
+        reach->subjects[0].content = content_ref(ask->self);
+        reach->subject_count = 1;
     } else {
-        reach_add_parents(reach, &ask->digest, 1);
+        reach_add_parents(reach, &ask->digest, NULL);
     }
     if (!reach_try_stored(reach)) {
-        if (reach->subject_count == 0 || reach->is_evidence) {
-            reach_answer(reach, NULL, NULL, NULL);
-        } else if (reach_verify_next(reach)) {
+        if (reach_verify_next(reach)) {
             return reach;
-        } else {
-            /* Stored verdicts deny everything that leads here. */
-            const struct gate_ask denied = reach_gate_ask(reach, reach->subjects[0].content);
-
-            (void)gate_decide_stored(gateway, &denied, reach_on_denied, reach);
         }
+        reach_refuse(reach, NULL, NULL, NULL);
     }
     *is_over = reach->is_over;
     reach_free(reach);

@@ -18,9 +18,9 @@ struct generation;
 struct target;
 struct worker;
 
-#define REACH_MAX_SUBJECTS 64 /* looked at for one request */
-#define REACH_MAX_DEPTH 3     /* layer, manifest, index, index of indexes */
-#define REACH_MAX_VERIFIED 8  /* subjects verified anew for one request */
+#define REACH_MAX_SUBJECTS 320 /* looked at for one request: more than edges to one digest */
+#define REACH_MAX_DEPTH 3      /* layer, manifest, index, index of indexes */
+#define REACH_MAX_VERIFIED 8   /* subjects verified anew for one request */
 
 struct reach_ask {
     struct generation *generation;
@@ -33,12 +33,14 @@ struct reach_ask {
 /* What was found. */
 struct reach_answer {
     const struct decision
-        *decision;                  /* allowed, or the last refusal; NULL when nothing leads here */
+        *decision; /* allowed, or a refusal, the nearest; NULL when nothing was decided */
     const struct decide_plan *plan; /* with a decision */
     const struct content *subject;  /* the manifest decided about; NULL without a decision */
-    bool is_evidence;               /* readable evidence leads here: no decision is needed */
+    /* Set, and no allow: something that leads here could not be judged, so nothing is denied. */
+    const struct gh_error *undecided;
+    bool is_evidence; /* no allow, but readable evidence leads here: no decision is needed */
     bool has_size;
-    uint64_t size_bytes; /* as a parent's descriptor says */
+    uint64_t size_bytes; /* as the descriptor on the way to the subject says */
 };
 
 typedef void (*reach_fn)(void *ctx, const struct reach_answer *answer);

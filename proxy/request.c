@@ -66,7 +66,7 @@ static void request_job_drop(struct helper_job *job)
     request_job_free(self);
 }
 
-struct request_job *request_run(struct request *r, void (*run)(void *arg),
+struct request_job *request_run(struct request *r, struct helper_pool *pool, void (*run)(void *arg),
                                 void (*done)(struct request *r, void *arg),
                                 void (*release)(void *arg), void *arg)
 {
@@ -84,7 +84,7 @@ struct request_job *request_run(struct request *r, void (*run)(void *arg),
     self->job.run = request_job_run;
     self->job.done = request_job_done;
     self->job.drop = request_job_drop;
-    if (!helper_submit(r->gateway->helpers, &self->job)) {
+    if (!helper_submit(pool, &self->job)) {
         free(self);
         return NULL;
     }
@@ -166,7 +166,7 @@ void request_pull_failed(struct request *r, const struct pull_result *result)
 {
     char peer[EXCHANGE_PEER_TEXT_BYTES];
     struct recorder_note note;
-    bool is_denial = result->outcome == PULL_BROKEN;
+    bool is_denial = result->outcome == PULL_BROKEN || result->outcome == PULL_DENIED;
 
     if (result->outcome != PULL_ABSENT && r->gateway->recorder != NULL) {
         request_note(r, &note, "", "", peer);
@@ -199,37 +199,85 @@ void request_pull_failed(struct request *r, const struct pull_result *result)
     }
 }
 
-/* The tenant of that name: a reload may have moved it, and its old place may be another's. */
-static bool request_find_again(struct request *r, const char *name)
+/* The same tenant in another generation; false when it is gone. */
+static bool request_move_tenant(struct request *r, const struct generation *to)
 {
-    const struct config *config = r->generation->config;
-    const struct config_tenant *tenant = config_tenant_find(config, name);
+    const char *name = r->generation->tenants[r->tenant].config->name;
 
-    r->tenant = tenant != NULL ? (size_t)(tenant - config->tenants) : 0;
-    return tenant != NULL;
+    for (size_t t = 0; t < to->tenant_count; t++) {
+        if (strcmp(to->tenants[t].config->name, name) == 0) {
+            r->tenant = t;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool request_authenticate(struct request *r);
+
+void request_undecided(struct request *r, const struct gh_error *error)
+{
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    struct recorder_note note;
+
+    if (r->gateway->recorder != NULL) {
+        request_note(r, &note, r->content != NULL ? r->content->digest_text : "", "", peer);
+        recorder_failure(r->gateway->recorder, &note, false, error);
+    }
+    request_fail(r, 503, "UNAVAILABLE", error, 15);
+}
+
+void request_reach(struct request *r, const struct reach_ask *ask,
+                   void (*fn)(void *ctx, const struct reach_answer *answer))
+{
+    bool is_over;
+    struct reach *reach = reach_start(r->gateway, r->worker, ask, fn, r, &is_over);
+
+    /* What was answered at once may have begun the request anew: r->reach is another one's then. */
+    if (reach != NULL) {
+        r->reach = reach;
+    } else if (!is_over) {
+        request_out_of_memory(r);
+    }
 }
 
 bool request_begun_anew(struct request *r)
 {
-    struct gh_error error = {0};
-    char name[REQUEST_MAX_TENANT + 1];
+    struct generation *current;
+    bool is_known;
 
-    if (gateway_is_current(r->gateway, r->generation) || r->redecided >= REQUEST_MAX_REDECIDED) {
+    if (gateway_is_current(r->gateway, r->generation)) {
         return false;
     }
-    r->redecided++;
-    (void)snprintf(name, sizeof(name), "%s", r->generation->config->tenants[r->tenant].name);
-    generation_unref(r->generation);
-    r->generation = gateway_generation(r->gateway);
-    content_unref(r->content);
-    r->content = NULL;
-    if (!request_find_again(r, name) ||
-        !target_of_route(r->generation, r->tenant, &r->route, &r->target, &error)) {
-        request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
-                       "the configuration was replaced, and this name is no longer known");
+    request_fill_leave(GH_TAKE(r->fill));
+    if (r->redecided >= REQUEST_MAX_REDECIDED) {
+        struct gh_error error = {0};
+
+        (void)gh_fail(&error, GH_VERDICT_STALE,
+                      "the configuration is being replaced faster than this can be decided");
+        request_fail(r, 503, "UNAVAILABLE", &error, 5);
         return true;
     }
-    request_dispatch(r);
+    r->redecided++;
+    current = gateway_generation(r->gateway);
+    is_known = request_move_tenant(r, current);
+    generation_unref(r->generation);
+    r->generation = current;
+    content_unref(r->content);
+    r->content = NULL;
+    memset(&r->target, 0, sizeof(r->target)); /* its texts belonged to the old one */
+    r->is_stale = false;
+    r->has_size = false;
+    r->is_evidence_blob = false;
+    request_release(r);
+    /* Who may pull may have changed as well as what may be pulled. */
+    r->principal[0] = '\0';
+    if (!is_known) {
+        request_refuse(r, 404, "NAME_UNKNOWN", GH_NAME_UNKNOWN,
+                       "the configuration was replaced, and this name is no longer known");
+    } else if (request_authenticate(r)) {
+        request_dispatch(r);
+    }
     return true;
 }
 
@@ -243,6 +291,7 @@ static void request_challenge(struct request *r)
 }
 
 struct request_password {
+    struct gateway *gateway;
     struct htpasswd *htpasswd;
     struct generation *generation; /* keeps the users */
     char user[HTPASSWD_MAX_USER + 1];
@@ -274,6 +323,7 @@ static void request_password_release(void *arg)
 {
     struct request_password *check = arg;
 
+    (void)__atomic_sub_fetch(&check->gateway->password_checks, 1, __ATOMIC_RELAXED);
     generation_unref(check->generation);
     explicit_bzero(check, sizeof(*check));
     free(check);
@@ -283,14 +333,18 @@ static void request_password_release(void *arg)
 static bool request_basic(struct request *r, struct htpasswd *htpasswd, struct bytes value)
 {
     struct request_password *check = calloc(1, sizeof(*check));
+    struct gh_error busy = {0};
+    unsigned checks;
 
     if (check == NULL) {
         request_out_of_memory(r);
         return false;
     }
+    check->gateway = r->gateway;
     check->htpasswd = htpasswd;
     check->generation = generation_ref(r->generation);
     check->now_ms = (int64_t)worker_clock_ms();
+    checks = __atomic_add_fetch(&r->gateway->password_checks, 1, __ATOMIC_RELAXED);
     if (!htpasswd_read_basic(value, check->user, check->password)) {
         request_password_release(check);
         request_challenge(r);
@@ -301,10 +355,13 @@ static bool request_basic(struct request *r, struct htpasswd *htpasswd, struct b
         request_password_release(check);
         return true;
     }
-    if (request_run(r, request_password_check, request_password_checked, request_password_release,
-                    check) == NULL) {
+    /* A hash takes a tenth of a second: what waits is bounded, so that guessing cannot pile up. */
+    if (checks > REQUEST_MAX_PASSWORD_CHECKS ||
+        request_run(r, r->gateway->passwords, request_password_check, request_password_checked,
+                    request_password_release, check) == NULL) {
         request_password_release(check);
-        request_out_of_memory(r);
+        (void)gh_fail(&busy, GH_TIME_BUDGET_EXCEEDED, "too many passwords are being checked");
+        request_fail(r, 503, "UNAVAILABLE", &busy, 5);
     }
     return false;
 }
@@ -633,6 +690,7 @@ static void request_on_done(struct exchange *x, const struct exchange_record *re
     referrers_cancel(r->search);
     upstream_cancel(r->fetch);
     request_fill_leave(r->fill);
+    request_release(r);
     if (r->job != NULL) {
         r->job->owner = NULL;
     }

@@ -1,8 +1,11 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/blob_store.h"
 #include "crypto/manifest.h"
+#include "proxy/archive.h"
 #include "proxy/fill.h"
 #include "proxy/known.h"
 #include "proxy/pull.h"
@@ -14,7 +17,33 @@
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
+#define REQUEST_EVIDENCE_GUESS (256 * 1024) /* of evidence whose size nobody has said */
+
 static void request_blob_open(struct request *r);
+
+/* What leaves as evidence must not be what a runtime unpacks, whatever its manifest calls it. True:
+ * answered. */
+static bool request_blob_is_abuse(struct request *r, struct bytes head)
+{
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    char digest[DIGEST_MAX_TEXT];
+    struct recorder_note note;
+    struct gh_error error = {0};
+
+    if (!r->is_evidence_blob || !archive_is_unpackable(head)) {
+        return false;
+    }
+    digest_format(&r->route.digest, digest);
+    (void)gh_fail(&error, GH_SIGNATURE_TAG_ABUSE,
+                  "%s is an archive kept as evidence in %s, and no allowed image leads to it",
+                  digest, r->target.ref.name);
+    if (r->gateway->recorder != NULL) {
+        request_note(r, &note, digest, "", peer);
+        recorder_failure(r->gateway->recorder, &note, true, &error);
+    }
+    request_fail(r, 403, "DENIED", &error, 0);
+    return true;
+}
 
 /* Headers of a blob answer, and which bytes of TOTAL it sends. False: answered (304, 416). */
 static bool request_blob_range(struct request *r, uint64_t total)
@@ -88,8 +117,17 @@ static void request_file_release(void *arg)
 /* FILE is taken. */
 static void request_blob_file(struct request *r, struct blob_file *file)
 {
-    struct request_file *held = malloc(sizeof(*held));
+    struct request_file *held;
+    uint8_t head[ARCHIVE_HEAD_BYTES];
+    ssize_t head_len = r->is_evidence_blob ? pread(file->fd, head, sizeof(head), 0) : 0;
 
+    /* This may have waited: what was decided under a replaced generation is decided again. */
+    if (request_begun_anew(r) || (head_len < 0 && (request_out_of_memory(r), true)) ||
+        request_blob_is_abuse(r, bytes_make(head, (size_t)head_len))) {
+        blob_file_unref(r->gateway->blobs, file);
+        return;
+    }
+    held = malloc(sizeof(*held));
     if (held == NULL) {
         blob_file_unref(r->gateway->blobs, file);
         request_out_of_memory(r);
@@ -123,6 +161,10 @@ static void request_blob_empty(struct request *r)
 static void request_blob_memory(struct request *r, struct bytes_buf *blob)
 {
     r->source = "memory";
+    if (request_begun_anew(r) || request_blob_is_abuse(r, bytes_view(blob))) {
+        bytes_buf_done(blob);
+        return;
+    }
     if (blob->len == 0) {
         request_blob_empty(r);
         bytes_buf_done(blob);
@@ -186,8 +228,8 @@ static void request_blob_check(struct request *r, struct blob_file *file)
     }
     check->blobs = r->gateway->blobs;
     check->file = file;
-    if (request_run(r, request_check_run, request_check_done, request_check_release, check) ==
-        NULL) {
+    if (request_run(r, r->gateway->helpers, request_check_run, request_check_done,
+                    request_check_release, check) == NULL) {
         request_check_release(check);
         request_out_of_memory(r);
     }
@@ -293,6 +335,9 @@ static void request_fill_begin(struct request *r)
     if (view.fd < 0 || view.size < 0) {
         return; /* wait for the next change */
     }
+    if (request_begun_anew(r)) {
+        return;
+    }
     total = (uint64_t)view.size;
     if (total == 0) {
         if (view.state == FILL_WHOLE || view.state == FILL_PUBLISHED) {
@@ -365,6 +410,76 @@ static void request_blob_fetch(struct request *r)
     }
 }
 
+/* ---- evidence ---- */
+
+void request_release(struct request *r)
+{
+    (void)__atomic_sub_fetch(&r->gateway->evidence_bytes, r->reserved_bytes, __ATOMIC_RELAXED);
+    r->reserved_bytes = 0;
+}
+
+static void request_evidence_failed(struct request *r, const struct upstream_result *result)
+{
+    const struct fill_view view = {.outcome = (int)result->outcome, .error = result->error};
+
+    if (result->outcome == UPSTREAM_TOO_LARGE) {
+        request_fail(r, 403, "DENIED", &result->error, 0);
+        return;
+    }
+    request_fill_failed(r, &view);
+}
+
+static void request_on_evidence(void *ctx, struct upstream_result *result)
+{
+    struct request *r = ctx;
+    struct gh_error error = {0};
+
+    r->fetch = NULL;
+    if (result->outcome != UPSTREAM_OK) {
+        request_evidence_failed(r, result);
+    } else if (!digest_check(&r->route.digest, bytes_view(&result->body), &error)) {
+        request_fail(r, 502, "DIGEST_INVALID", &error, 0);
+    } else {
+        r->source = "upstream";
+        request_blob_memory(r, &result->body);
+    }
+    upstream_result_done(result);
+}
+
+/* Evidence is looked at before it leaves, so it is not streamed, and not larger than what the
+ * gateway would read itself. */
+static void request_evidence_fetch(struct request *r)
+{
+    const struct config_limits *limits = &r->generation->config->limits;
+    int64_t wanted = r->has_size && r->size_bytes < (uint64_t)limits->evidence_bytes
+                         ? (int64_t)r->size_bytes
+                         : REQUEST_EVIDENCE_GUESS;
+    struct upstream_ask ask = {
+        .upstream = r->target.upstream,
+        .repository = r->target.ref.repository,
+        .body_limit = (size_t)limits->evidence_bytes,
+    };
+    char digest[DIGEST_MAX_TEXT];
+    char path[IMAGE_MAX_NAME_BYTES + DIGEST_MAX_TEXT + 16];
+    struct gh_error error = {0};
+
+    r->reserved_bytes = wanted;
+    if (__atomic_add_fetch(&r->gateway->evidence_bytes, wanted, __ATOMIC_RELAXED) >
+        limits->evidence_memory_bytes) {
+        (void)gh_fail(&error, GH_MEMORY_BUDGET_EXCEEDED, "too much evidence is being read");
+        request_fail(r, 503, "UNAVAILABLE", &error, 5);
+        return;
+    }
+    digest_format(&r->route.digest, digest);
+    (void)snprintf(path, sizeof(path), "/v2/%s/blobs/%s", r->target.ref.repository, digest);
+    ask.path = path;
+    r->fetch = upstream_fetch(worker_member(r->worker, WORKER_SLOT_UPSTREAM), &ask,
+                              request_on_evidence, r);
+    if (r->fetch == NULL) {
+        request_out_of_memory(r);
+    }
+}
+
 /* ---- where the bytes are ---- */
 
 /* A HEAD of what is not stored is answered from the size that the allowed manifest gives. */
@@ -404,7 +519,9 @@ static void request_blob_open(struct request *r)
         request_blob_memory(r, &small);
         return;
     }
-    if (!request_blob_head(r)) {
+    if (r->is_evidence_blob) {
+        request_evidence_fetch(r);
+    } else if (!request_blob_head(r)) {
         request_blob_fetch(r);
     }
 }
@@ -429,12 +546,54 @@ static void request_blob_unreachable(struct request *r)
     request_fail(r, 403, "DENIED", &error, 0);
 }
 
-static void request_blob_reached(void *ctx, const struct reach_answer *answer)
+/* Nothing allowed leads here. */
+static void request_blob_refuse(struct request *r, const struct reach_answer *answer)
 {
-    struct request *r = ctx;
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    struct recorder_note note;
+    struct gh_error ignored = {0};
+    bool is_decided = answer->decision != NULL &&
+                      (answer->undecided == NULL || answer->decision->outcome != DECIDE_DENY);
+
+    if (answer->decision == NULL && answer->undecided == NULL) {
+        request_blob_unreachable(r);
+        return;
+    }
+    if (!is_decided) {
+        request_undecided(r, answer->undecided);
+        return;
+    }
+    r->reason = gh_reason_label(gh_cause_reason(answer->decision->error.cause));
+    memcpy(r->decision, answer->decision->id, sizeof(r->decision));
+    request_note(r, &note, answer->subject->digest_text, answer->subject->media_type, peer);
+    if (r->gateway->recorder != NULL) {
+        (void)!recorder_decision(r->gateway->recorder, &note, answer->decision, answer->plan,
+                                 &ignored);
+    }
+    request_namespace(r);
+    respond_decision(r->x, answer->decision, answer->subject->digest_text);
+}
+
+/* The allow that a blob leaves under is recorded like any other. False: answered. */
+static bool request_blob_record(struct request *r, const struct reach_answer *answer)
+{
     char peer[EXCHANGE_PEER_TEXT_BYTES];
     struct recorder_note note;
     struct gh_error error = {0};
+
+    memcpy(r->decision, answer->decision->id, sizeof(r->decision));
+    request_note(r, &note, answer->subject->digest_text, answer->subject->media_type, peer);
+    if (r->gateway->recorder != NULL &&
+        !recorder_decision(r->gateway->recorder, &note, answer->decision, answer->plan, &error)) {
+        request_fail(r, 503, "UNAVAILABLE", &error, 15);
+        return false;
+    }
+    return true;
+}
+
+static void request_blob_reached(void *ctx, const struct reach_answer *answer)
+{
+    struct request *r = ctx;
     bool is_allowed = answer->decision != NULL && answer->decision->outcome == DECIDE_ALLOW;
 
     r->reach = NULL;
@@ -442,21 +601,13 @@ static void request_blob_reached(void *ctx, const struct reach_answer *answer)
         return;
     }
     if (!is_allowed && !answer->is_evidence) {
-        if (answer->decision == NULL) {
-            request_blob_unreachable(r);
-            return;
-        }
-        r->reason = gh_reason_label(gh_cause_reason(answer->decision->error.cause));
-        memcpy(r->decision, answer->decision->id, sizeof(r->decision));
-        request_note(r, &note, answer->subject->digest_text, answer->subject->media_type, peer);
-        if (r->gateway->recorder != NULL) {
-            (void)!recorder_decision(r->gateway->recorder, &note, answer->decision, answer->plan,
-                                     &error);
-        }
-        request_namespace(r);
-        respond_decision(r->x, answer->decision, answer->subject->digest_text);
+        request_blob_refuse(r, answer);
         return;
     }
+    if (is_allowed && !request_blob_record(r, answer)) {
+        return;
+    }
+    r->is_evidence_blob = !is_allowed;
     r->has_size = answer->has_size;
     r->size_bytes = answer->size_bytes;
     if (r->content != NULL) {
@@ -475,12 +626,8 @@ void request_blob(struct request *r)
         .digest = r->route.digest,
         .principal = r->principal,
     };
-    bool is_over;
 
     r->content = pull_stored(r->gateway, &r->target, &r->route.digest);
     ask.self = r->content;
-    r->reach = reach_start(r->gateway, r->worker, &ask, request_blob_reached, r, &is_over);
-    if (r->reach == NULL && !is_over) {
-        request_out_of_memory(r);
-    }
+    request_reach(r, &ask, request_blob_reached);
 }

@@ -94,6 +94,13 @@ static void request_on_reached(void *ctx, const struct reach_answer *answer)
     struct request *r = ctx;
 
     r->reach = NULL;
+    if (answer->undecided != NULL &&
+        (answer->decision == NULL || answer->decision->outcome == DECIDE_DENY)) {
+        if (!request_begun_anew(r)) {
+            request_undecided(r, answer->undecided);
+        }
+        return;
+    }
     if (answer->decision == NULL) {
         request_out_of_memory(r); /* the manifest itself is always decided about */
         return;
@@ -200,7 +207,6 @@ static void request_manifest_decide(struct request *r)
         .principal = r->principal,
     };
     struct request_stored stored = {.r = r};
-    bool is_over;
 
     if (!r->has_evidence_checked) {
         r->has_evidence_checked = !r->route.is_digest && !r->is_evidence_tag;
@@ -216,10 +222,7 @@ static void request_manifest_decide(struct request *r)
                                         .self = r->content,
                                         .principal = r->principal};
 
-        r->reach = reach_start(r->gateway, r->worker, &reach, request_on_reached, r, &is_over);
-        if (r->reach == NULL && !is_over) {
-            request_out_of_memory(r);
-        }
+        request_reach(r, &reach, request_on_reached);
         return;
     }
     r->gate = gate_decide(r->gateway, r->worker, &ask, request_on_decision, r);

@@ -18,6 +18,8 @@
 struct helper_job;
 struct pull;
 struct reach;
+struct reach_answer;
+struct reach_ask;
 struct recorder_note;
 struct referrers_search;
 struct request_fill;
@@ -26,8 +28,8 @@ struct upstream_request;
 
 #define REQUEST_MAX_ACCEPT 1024
 #define REQUEST_MAX_PRINCIPAL 255
-#define REQUEST_MAX_TENANT 128 /* as names in the configuration */
-#define REQUEST_MAX_REDECIDED 3 /* times a reload may send one request back */
+#define REQUEST_MAX_REDECIDED 3        /* times a reload may send one request back */
+#define REQUEST_MAX_PASSWORD_CHECKS 64 /* under way at a time, of all workers */
 
 struct request {
     struct exchange *x;
@@ -56,6 +58,8 @@ struct request {
     struct request_fill *fill;
     struct request_job *job;
     /* a blob being sent */
+    bool is_evidence_blob;  /* readable evidence leads to it, and no allowed image */
+    int64_t reserved_bytes; /* of gateway->evidence_bytes */
     bool has_size;
     uint64_t size_bytes;
     uint64_t first;
@@ -82,16 +86,23 @@ void request_namespace(struct request *r);
 void request_common(struct request *r);
 void request_note(const struct request *r, struct recorder_note *note, const char *digest,
                   const char *media_type, char peer[EXCHANGE_PEER_TEXT_BYTES]);
-/* Did a reload replace the generation? Then the request has begun anew, and the caller returns. */
+/* Did a reload replace the generation? Then the request has begun anew, or was refused because that
+ * happened too often, and the caller returns. Nothing may be under way but r->fill. */
 bool request_begun_anew(struct request *r);
 
-/* A job on a helper thread for a request that may be gone when it returns. */
-struct request_job *request_run(struct request *r, void (*run)(void *arg),
+/* A job on a thread of POOL for a request that may be gone when it returns. */
+struct request_job *request_run(struct request *r, struct helper_pool *pool, void (*run)(void *arg),
                                 void (*done)(struct request *r, void *arg),
                                 void (*release)(void *arg), void *arg);
 /* The answer of a pull that is not content. */
 struct pull_result;
 void request_pull_failed(struct request *r, const struct pull_result *result);
+
+/* Answer that nothing could be decided now, and record it. */
+void request_undecided(struct request *r, const struct gh_error *error);
+/* Ask what leads to something; FN may come at once. */
+void request_reach(struct request *r, const struct reach_ask *ask,
+                   void (*fn)(void *ctx, const struct reach_answer *answer));
 
 /* request_manifest.c */
 void request_manifest(struct request *r);
@@ -103,6 +114,8 @@ void request_send_content(struct request *r, const struct decision *decision,
 void request_blob(struct request *r);
 /* The request is over; NULL is fine. */
 void request_fill_leave(struct request_fill *fill);
+/* Give back what is reserved of the evidence budget. */
+void request_release(struct request *r);
 
 /* request_list.c */
 void request_tags(struct request *r);
