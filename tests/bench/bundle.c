@@ -1,9 +1,15 @@
 /*
  * Verifications of v0.3 bundles per second on one core, with their allocations, beside the sum of
- * the signature checks they contain. Usage: bench_bundle [FOLDER of tests/fixtures] [SECONDS].
+ * the signature checks they contain.
  *
- * "fresh": a new trust root for each round, so nothing is remembered. "warm": the root of a policy
- * snapshot, as in the gateway: tree heads proved before are remembered, leaves never are.
+ *   bench_bundle write FOLDER COUNT      bundles by as many leaves of a stack made here, for
+ *                                        this program and its peers (bundle_peers.py)
+ *   bench_bundle verify FOLDER SECONDS   those bundles: "distinct", each once with a trust root
+ *                                        (then again with a new one), and "repeated", one of them
+ *   bench_bundle fixtures FOLDER SECONDS three bundles of real tools (tests/fixtures): "fresh", a
+ *                                        new trust root each time, and "warm", the same one
+ *
+ * Rows of `verify` are: name, per second, microseconds, allocations, times the primitives' sum.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -18,9 +24,13 @@
 #include "crypto/pattern.h"
 #include "crypto/trustroot.h"
 #include "gatehouse.h"
+#include "tests/support/sigstore_maker.h"
 
 #define NOW 1795219200
 #define FRESH_ROUNDS 200
+#define MAX_BUNDLES 20000
+/* In one bundle by the maker: leaf, SCT, promise, tree head, time stamp, signature. */
+#define MADE_P256 6
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
@@ -69,6 +79,12 @@ struct bench_input {
     struct signer signer;
 };
 
+struct bench_primitives {
+    double p256;
+    double p384;
+    double ed25519;
+};
+
 static double now_s(void)
 {
     struct timespec now;
@@ -85,26 +101,60 @@ static void must(bool ok, const char *what)
     }
 }
 
-static struct trustroot *load_root(const char *folder)
+/* The text of a file; the program ends with it. NULL: absent. */
+static char *read_file(const char *folder, const char *name)
+{
+    char path[1024];
+    FILE *file;
+    char *out;
+    long len;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    file = fopen(path, "rb");
+    if (file == NULL) {
+        return NULL;
+    }
+    must(fseek(file, 0, SEEK_END) == 0, path);
+    len = ftell(file);
+    rewind(file);
+    out = calloc((size_t)len + 1, 1);
+    must(out != NULL && fread(out, 1, (size_t)len, file) == (size_t)len, path);
+    (void)fclose(file);
+    return out;
+}
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    char path[1024];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    file = fopen(path, "wb");
+    must(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0, path);
+}
+
+static struct trustroot *parse_root(const char *text)
 {
     struct trustroot *root = NULL;
-    char path[1024];
-    char *text;
-    json_t *doc;
 
-    (void)snprintf(path, sizeof(path), "%s/logs/trusted_root.json", folder);
-    doc = json_load_file(path, 0, NULL);
-    must(doc != NULL, path);
-    text = json_dumps(doc, 0);
-    must(trustroot_parse(bytes_of(text), &root, NULL), "the trust root");
-    free(text);
-    json_decref(doc);
+    must(text != NULL && trustroot_parse(bytes_of(text), &root, NULL), "the trust root");
     return root;
 }
 
 static const char *text_of(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
+}
+
+static void set_signer(struct bench_input *out, const char *issuer, const char *subject)
+{
+    out->signer.name = (char *)"bench";
+    out->signer.type = SIGNER_KEYLESS;
+    out->signer.tlog = SIGNER_REQUIRED;
+    out->signer.sct = SIGNER_REQUIRED;
+    must(pattern_new(PATTERN_EXACT, bytes_of(issuer), &out->signer.issuer, NULL) &&
+             pattern_new(PATTERN_EXACT, bytes_of(subject), &out->signer.subject, NULL),
+         "the identity");
 }
 
 static void load_case(const char *folder, const char *name, struct bench_input *out)
@@ -125,15 +175,8 @@ static void load_case(const char *folder, const char *name, struct bench_input *
     must(digest_parse(bytes_of(text_of(out->file, "digest")), &out->subject.digest, NULL),
          "the digest");
     must(digest_compute(DIGEST_SHA256, out->item.blob, &out->item.digest, NULL), "hashing");
-    out->signer.name = (char *)"bench";
-    out->signer.type = SIGNER_KEYLESS;
-    out->signer.tlog = SIGNER_REQUIRED;
-    out->signer.sct = SIGNER_REQUIRED;
-    must(pattern_new(PATTERN_EXACT, bytes_of(text_of(policy, "certificate_oidc_issuer")),
-                     &out->signer.issuer, NULL) &&
-             pattern_new(PATTERN_EXACT, bytes_of(text_of(policy, "certificate_identity")),
-                         &out->signer.subject, NULL),
-         "the identity");
+    set_signer(out, text_of(policy, "certificate_oidc_issuer"),
+               text_of(policy, "certificate_identity"));
 }
 
 static void verify(struct bench_input *input, const struct trustroot *root)
@@ -183,52 +226,193 @@ static double primitive(const char *type, const char *curve, enum key_scheme sch
     return spent / count;
 }
 
-int main(int argc, char **argv)
+static void measure_primitives(struct bench_primitives *out)
 {
-    const char *folder = argc > 1 ? argv[1] : "tests/fixtures";
-    double seconds = argc > 2 ? strtod(argv[2], NULL) : 2;
-    double p256 = primitive("EC", "P-256", KEY_SCHEME_ECDSA, DIGEST_SHA256, "SHA256");
-    double p384 = primitive("EC", "P-384", KEY_SCHEME_ECDSA, DIGEST_SHA384, "SHA384");
-    double ed25519 = primitive("ED25519", NULL, KEY_SCHEME_ED25519, DIGEST_SHA512, NULL);
-    struct trustroot *root = load_root(folder);
+    out->p256 = primitive("EC", "P-256", KEY_SCHEME_ECDSA, DIGEST_SHA256, "SHA256");
+    out->p384 = primitive("EC", "P-384", KEY_SCHEME_ECDSA, DIGEST_SHA384, "SHA384");
+    out->ed25519 = primitive("ED25519", NULL, KEY_SCHEME_ED25519, DIGEST_SHA512, NULL);
+    (void)printf("primitives\tP-256 %.1f us\tP-384 %.1f us\tEd25519 %.1f us\n", out->p256 * 1e6,
+                 out->p384 * 1e6, out->ed25519 * 1e6);
+}
 
-    (void)printf("primitives: P-256 %.1f us, P-384 %.1f us, Ed25519 %.1f us\n", p256 * 1e6,
-                 p384 * 1e6, ed25519 * 1e6);
-    for (size_t i = 0; i < GH_COUNT(cases); i++) {
-        double sum = cases[i].p256 * p256 + cases[i].p384 * p384 + cases[i].ed25519 * ed25519;
-        struct bench_input input;
-        unsigned long before;
-        unsigned count = 0;
-        double fresh = 0;
-        double start;
-        double spent;
+/* ---- bundles of a stack made here ---- */
 
-        load_case(folder, cases[i].name, &input);
-        for (unsigned k = 0; k < FRESH_ROUNDS; k++) {
-            struct trustroot *unused = load_root(folder);
+static int bench_write(const char *folder, const char *count_text)
+{
+    const struct sigstore_make make = {.logs = 1, .scts = 1, .stamps = 1};
+    unsigned long count = strtoul(count_text, NULL, 10);
+    struct sigstore_maker *maker = sigstore_maker_new();
+    char *root = sigstore_maker_root(maker);
 
-            start = now_s();
-            verify(&input, unused);
-            fresh += now_s() - start;
-            trustroot_free(unused);
+    must(count > 0 && count <= MAX_BUNDLES, "a sensible number of bundles");
+    write_file(folder, "trusted_root.json", root);
+    write_file(folder, "artifact", SIGSTORE_MAKER_MANIFEST);
+    for (unsigned long i = 0; i < count; i++) {
+        char *text = sigstore_maker_bundle(maker, &make);
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "bundle-%05lu.json", i);
+        write_file(folder, name, text);
+        free(text);
+    }
+    free(root);
+    sigstore_maker_free(maker);
+    return 0;
+}
+
+static size_t load_made(const char *folder, struct bench_input *inputs)
+{
+    size_t count = 0;
+
+    for (;; count++) {
+        struct bench_input *input = &inputs[count];
+        char name[64];
+        char *text = NULL;
+
+        (void)snprintf(name, sizeof(name), "bundle-%05zu.json", count);
+        if (count < MAX_BUNDLES) {
+            text = read_file(folder, name);
         }
-        verify(&input, root);
+        if (text == NULL) {
+            return count;
+        }
+        input->item = (struct evidence_item){
+            .kind = EVIDENCE_BUNDLE, .location = "made", .blob = bytes_of(text)};
+        input->subject = (struct evidence_subject){.name = "registry.test/app",
+                                                   .manifest = bytes_of(SIGSTORE_MAKER_MANIFEST)};
+        must(digest_compute(DIGEST_SHA256, input->item.blob, &input->item.digest, NULL) &&
+                 digest_compute(DIGEST_SHA256, input->subject.manifest, &input->subject.digest,
+                                NULL),
+             "hashing");
+        set_signer(input, SIGSTORE_MAKER_ISSUER, SIGSTORE_MAKER_SUBJECT);
+    }
+}
+
+static void print_row(const char *name, unsigned count, double spent, unsigned long allocated,
+                      double sum)
+{
+    (void)printf("%s\t%.1f\t%.1f\t%lu\t%.2f\n", name, count / spent, spent / count * 1e6,
+                 allocated / count, spent / count / sum);
+}
+
+static int bench_verify(const char *folder, double seconds)
+{
+    struct bench_input *inputs = calloc(MAX_BUNDLES + 1, sizeof(*inputs));
+    char *root_text = read_file(folder, "trusted_root.json");
+    size_t loaded = load_made(folder, inputs);
+    struct bench_primitives primitives;
+    struct trustroot *root;
+    unsigned long allocated = 0;
+    unsigned long before;
+    unsigned count = 0;
+    double spent = 0;
+    double start;
+
+    must(loaded > 0, "loading bundles");
+    measure_primitives(&primitives);
+    while (spent < seconds) {
+        root = parse_root(root_text);
         before = allocations;
         start = now_s();
-        do {
-            verify(&input, root);
-            count++;
-            spent = now_s() - start;
-        } while (spent < seconds);
-        (void)printf("%-20s fresh %.0f/s, %.1f us, %.2f x the primitives' %.1f us; warm %.0f/s, "
-                     "%.1f us; %lu allocations\n",
-                     cases[i].name, FRESH_ROUNDS / fresh, fresh / FRESH_ROUNDS * 1e6,
-                     fresh / FRESH_ROUNDS / sum, sum * 1e6, count / spent, spent / count * 1e6,
-                     (allocations - before) / count);
-        pattern_free(input.signer.issuer);
-        pattern_free(input.signer.subject);
-        json_decref(input.file);
+        for (size_t i = 0; i < loaded; i++) {
+            verify(&inputs[i], root);
+        }
+        spent += now_s() - start;
+        allocated += allocations - before;
+        count += (unsigned)loaded;
+        trustroot_free(root);
     }
+    print_row("distinct", count, spent, allocated, MADE_P256 * primitives.p256);
+    root = parse_root(root_text);
+    verify(&inputs[0], root);
+    count = 0;
+    before = allocations;
+    start = now_s();
+    do {
+        verify(&inputs[0], root);
+        count++;
+        spent = now_s() - start;
+    } while (spent < seconds);
+    print_row("repeated", count, spent, allocations - before, MADE_P256 * primitives.p256);
     trustroot_free(root);
+    for (size_t i = 0; i < loaded; i++) {
+        pattern_free(inputs[i].signer.issuer);
+        pattern_free(inputs[i].signer.subject);
+        free((void *)inputs[i].item.blob.data);
+    }
+    free(root_text);
+    free(inputs);
     return 0;
+}
+
+/* ---- bundles of real tools ---- */
+
+static void bench_fixture(const char *folder, const struct bench_case *row,
+                          const struct bench_primitives *primitives, double seconds)
+{
+    double sum = row->p256 * primitives->p256 + row->p384 * primitives->p384 +
+                 row->ed25519 * primitives->ed25519;
+    char *root_text = read_file(folder, "logs/trusted_root.json");
+    struct trustroot *root = parse_root(root_text);
+    struct bench_input input;
+    unsigned long before;
+    unsigned count = 0;
+    double fresh = 0;
+    double start;
+    double spent;
+
+    load_case(folder, row->name, &input);
+    for (unsigned k = 0; k < FRESH_ROUNDS; k++) {
+        struct trustroot *unused = parse_root(root_text);
+
+        start = now_s();
+        verify(&input, unused);
+        fresh += now_s() - start;
+        trustroot_free(unused);
+    }
+    verify(&input, root);
+    before = allocations;
+    start = now_s();
+    do {
+        verify(&input, root);
+        count++;
+        spent = now_s() - start;
+    } while (spent < seconds);
+    (void)printf("%-20s fresh %.0f/s, %.1f us, %.2f x the primitives' %.1f us; warm %.0f/s, "
+                 "%.1f us; %lu allocations\n",
+                 row->name, FRESH_ROUNDS / fresh, fresh / FRESH_ROUNDS * 1e6,
+                 fresh / FRESH_ROUNDS / sum, sum * 1e6, count / spent, spent / count * 1e6,
+                 (allocations - before) / count);
+    pattern_free(input.signer.issuer);
+    pattern_free(input.signer.subject);
+    json_decref(input.file);
+    trustroot_free(root);
+    free(root_text);
+}
+
+static int bench_fixtures(const char *folder, double seconds)
+{
+    struct bench_primitives primitives;
+
+    measure_primitives(&primitives);
+    for (size_t i = 0; i < GH_COUNT(cases); i++) {
+        bench_fixture(folder, &cases[i], &primitives, seconds);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "write") == 0) {
+        return bench_write(argv[2], argv[3]);
+    }
+    if (argc == 4 && strcmp(argv[1], "verify") == 0) {
+        return bench_verify(argv[2], strtod(argv[3], NULL));
+    }
+    if (argc == 4 && strcmp(argv[1], "fixtures") == 0) {
+        return bench_fixtures(argv[2], strtod(argv[3], NULL));
+    }
+    (void)fprintf(stderr, "usage: bench_bundle write FOLDER COUNT | verify FOLDER SECONDS | "
+                          "fixtures FOLDER SECONDS\n");
+    return 2;
 }
