@@ -33,7 +33,7 @@ struct world {
     struct verdict *verdicts[4]; /* satisfied by key a, b, c; and the answer of the case */
 };
 
-enum known { NONE, GOOD, BAD, UNSURE };
+enum known { NONE, GOOD, BAD, UNSURE, OLD /* good until a second ago */ };
 
 static struct config *load(const char *text, const char *exceptions,
                            struct config_problems *problems)
@@ -56,7 +56,8 @@ static struct verdict *verdict_of(enum known known, const struct require *leaf)
 
     assert_non_null(verdict);
     verdict->until_unix_s = INT64_MAX;
-    if (known == GOOD) {
+    if (known == GOOD || known == OLD) {
+        verdict->until_unix_s = known == OLD ? NOW - 1 : INT64_MAX;
         verdict->outcome = VERDICT_SATISFIED;
         verdict->authorities[0] = leaf->signer->fingerprint;
         verdict->authority_count = 1;
@@ -156,6 +157,7 @@ static const struct row rows[] = {
     {{P(REQ_A), .a = BAD}, DECIDE_DENY, GH_NO_SIGNATURE_FOUND, "p", 0, 0, 0},
     {{P(REQ_A), .a = UNSURE}, DECIDE_UNDECIDED, GH_DISCOVERY_UNAVAILABLE, "p", 0, 0, 0},
     {{P(REQ_A), .a = NONE}, DECIDE_UNDECIDED, GH_VERDICT_STALE, "p", 0, 0, 1},
+    {{P(REQ_A), .a = OLD}, DECIDE_UNDECIDED, GH_VERDICT_EXPIRED, "p", 0, 0, 1},
     {{P(REQ_A), .name = "ghcr.io/evil/app", .a = GOOD},
      DECIDE_DENY,
      GH_POLICY_NO_MATCH,

@@ -359,6 +359,24 @@ static void find_bad_candidates_broken(void **state)
     scene_stop(&scene);
 }
 
+/* The layer has the type of the manifest, which is that of no envelope. */
+static void find_notation_manifest_of_other_form_refused(void **state)
+{
+    struct scene scene;
+    const struct evidence_set *set;
+    char descriptor[1024];
+
+    scene_start(&scene);
+    scene_referrer(&scene, "application/vnd.cncf.notary.signature", "content", scene.subject_text,
+                   descriptor);
+    (void)scene_page(&scene, "", "", descriptor);
+    set = scene_find(&scene);
+    assert_int_equal(set->count, 1);
+    assert_int_equal(set->items[0].kind, EVIDENCE_BROKEN);
+    assert_int_equal(set->items[0].failure.cause, GH_NOTATION_MANIFEST_INVALID);
+    scene_stop(&scene);
+}
+
 static void find_over_limits_refused(void **state)
 {
     struct scene scene;
@@ -551,6 +569,7 @@ int main(void)
         cmocka_unit_test(find_trouble_is_not_absence),
         cmocka_unit_test(find_pages_not_acceptable_incomplete),
         cmocka_unit_test(find_bad_candidates_broken),
+        cmocka_unit_test(find_notation_manifest_of_other_form_refused),
         cmocka_unit_test(find_over_limits_refused),
         cmocka_unit_test(find_stored_content_not_fetched),
         cmocka_unit_test(find_modes_ask_as_configured),
