@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "crypto/sjson.h"
+#include "metrics/audit.h"
 #include "metrics/audit_note.h"
 #include "metrics/audit_verify.h"
 #include "metrics/text.h"
@@ -77,7 +78,7 @@ static bool audit_keys_add(struct audit_keys *keys, const char *path)
         return false;
     }
     is_pem = bytes_find(bytes_view(&data), BYTES_LITERAL("-----BEGIN")) != SIZE_MAX;
-    if (!audit_note_key_read(data.data, data.len, is_pem ? "gatehouse" : NULL,
+    if (!audit_note_key_read(data.data, data.len, is_pem ? AUDIT_ORIGIN : NULL,
                              &keys->items[keys->count], &error)) {
         (void)fprintf(stderr, "gatehouse audit: %s: %s\n", path, error.text);
         return false;
