@@ -9,6 +9,9 @@
 #include "proxy/referrers_search.h"
 #include "proxy/upstream_redirect.h"
 
+/* Writers that know only configurations' types put this into fallback lists, whatever the artifact
+ * is (cosign 2 does, by way of go-containerregistry): it says nothing. */
+#define TASK_EMPTY_TYPE "application/vnd.oci.empty.v1+json"
 #define TASK_ACCEPT_MANIFEST                                                                       \
     MANIFEST_OCI_IMAGE ", " MANIFEST_OCI_INDEX ", " MANIFEST_DOCKER_IMAGE ","                      \
                        " " MANIFEST_DOCKER_LIST
@@ -128,6 +131,9 @@ static void task_take_descriptor(struct referrers_task *task, const json_t *entr
         task->order = order;
         task_broken(task, &why);
         return;
+    }
+    if (bytes_equal_cstr(descriptor.artifact_type, TASK_EMPTY_TYPE)) {
+        descriptor.artifact_type = (struct bytes){0};
     }
     /* The type in the list is a hint: it saves fetching what no requirement can use. */
     kinds = referrers_page_kinds(descriptor.artifact_type);

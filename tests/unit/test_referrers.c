@@ -229,6 +229,31 @@ static void find_pages_in_registry_order(void **state)
     scene_stop(&scene);
 }
 
+/* cosign 2 writes fallback lists whose entries are typed by the manifest's empty configuration. */
+static void find_fallback_typed_by_empty_configuration_finds_bundle(void **state)
+{
+    struct scene scene;
+    const struct evidence_set *set;
+    char descriptor[1024];
+    char body[2048];
+    char *type;
+
+    scene_start(&scene);
+    scene_referrer(&scene, BUNDLE, "bundle one", scene.subject_text, descriptor);
+    type = strstr(descriptor, ",\"artifactType\"");
+    assert_non_null(type);
+    (void)snprintf(type, sizeof(descriptor) - (size_t)(type - descriptor),
+                   ",\"artifactType\":\"application/vnd.oci.empty.v1+json\"}");
+    (void)snprintf(body, sizeof(body), "{\"schemaVersion\":2,\"manifests\":[%s]}", descriptor);
+    (void)scene_route(&scene, 200, "Content-Type: " MANIFEST_OCI_INDEX "\r\n", body,
+                      "/v2/acme/app/manifests/sha256-%s", scene.subject_text + 7);
+    set = scene_find(&scene);
+    assert_int_equal(set->incomplete.cause, GH_CAUSE_NONE);
+    assert_int_equal(set->count, 1);
+    assert_int_equal(set->items[0].kind, EVIDENCE_BUNDLE);
+    scene_stop(&scene);
+}
+
 static void find_fallback_after_404_and_cosign_tag(void **state)
 {
     struct scene scene;
@@ -566,6 +591,7 @@ int main(void)
         cmocka_unit_test(find_nothing_anywhere_complete),
         cmocka_unit_test(find_pages_in_registry_order),
         cmocka_unit_test(find_fallback_after_404_and_cosign_tag),
+        cmocka_unit_test(find_fallback_typed_by_empty_configuration_finds_bundle),
         cmocka_unit_test(find_trouble_is_not_absence),
         cmocka_unit_test(find_pages_not_acceptable_incomplete),
         cmocka_unit_test(find_bad_candidates_broken),
