@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/key.h"
 #include "crypto/signer.h"
 #include "metrics/text.h"
 #include "policy/explain.h"
@@ -15,8 +16,15 @@ static void compare_row(struct compare_output *output, const char *kind, const c
 {
     struct text *out = output->out;
 
+    output->count++;
+    if (output->each != NULL) {
+        output->each(
+            &(struct compare_difference){.kind = kind, .name = name, .what = what, .a = a, .b = b},
+            output->arg);
+        return;
+    }
     if (output->is_json) {
-        text_put(out, output->count == 0 ? "{\"kind\":" : ",{\"kind\":");
+        text_put(out, output->count == 1 ? "{\"kind\":" : ",{\"kind\":");
         text_put_json(out, kind);
         text_put(out, ",\"name\":");
         text_put_json(out, name);
@@ -44,7 +52,6 @@ static void compare_row(struct compare_output *output, const char *kind, const c
             text_printf(out, "  b: %s\n", b);
         }
     }
-    output->count++;
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -207,6 +214,95 @@ static const struct signer *compare_find(const struct snapshot *snapshot, const 
     return NULL;
 }
 
+static const struct signer_key *compare_find_key(const struct signer *signer, const char *source)
+{
+    for (size_t i = 0; i < signer->key_count; i++) {
+        if (strcmp(signer->keys[i].source, source) == 0) {
+            return &signer->keys[i];
+        }
+    }
+    return NULL;
+}
+
+/* "from 2026-01-01T00:00:00Z until …, compromised at …" */
+static char *compare_key_text(const struct signer_key *key)
+{
+    static const char *const revocations[] = {[SIGNER_NOT_REVOKED] = "",
+                                              [SIGNER_COMPROMISED] = "compromised",
+                                              [SIGNER_SUPERSEDED] = "superseded",
+                                              [SIGNER_RETIRED] = "retired"};
+    char fingerprint[DIGEST_MAX_TEXT];
+    struct text text;
+    char *out;
+
+    text_init(&text, COMPARE_MAX_TEXT);
+    digest_format(key_fingerprint(key->key), fingerprint);
+    text_printf(&text, "%s (%s)", key->source, fingerprint);
+    if (key->not_before_unix_s != INT64_MIN) {
+        text_put(&text, ", from ");
+        text_put_time(&text, key->not_before_unix_s);
+    }
+    if (key->not_after_unix_s != INT64_MAX) {
+        text_put(&text, ", until ");
+        text_put_time(&text, key->not_after_unix_s);
+    }
+    if (key->revoked != SIGNER_NOT_REVOKED) {
+        text_printf(&text, ", revoked as %s at ", revocations[key->revoked]);
+        text_put_time(&text, key->revoked_at_unix_s);
+    }
+    out = strdup(text_cstr(&text));
+    text_done(&text);
+    return out;
+}
+
+/* Keys are told apart by how the configuration names them. */
+static void compare_keys(struct compare_output *output, const struct signer *a,
+                         const struct signer *b)
+{
+    for (size_t i = 0; i < a->key_count; i++) {
+        const struct signer_key *other = compare_find_key(b, a->keys[i].source);
+        char *one = compare_key_text(&a->keys[i]);
+        char *two = other != NULL ? compare_key_text(other) : NULL;
+
+        if (other == NULL || (one != NULL && two != NULL && strcmp(one, two) != 0)) {
+            compare_row(output, "signer", a->name, other == NULL ? "key only in a" : "key", one,
+                        two);
+        }
+        free(one);
+        free(two);
+    }
+    for (size_t i = 0; i < b->key_count; i++) {
+        if (compare_find_key(a, b->keys[i].source) == NULL) {
+            char *text = compare_key_text(&b->keys[i]);
+
+            compare_row(output, "signer", b->name, "key only in b", NULL, text);
+            free(text);
+        }
+    }
+}
+
+static void compare_signer(struct compare_output *output, const struct signer *a,
+                           const struct signer *b)
+{
+    char one[DIGEST_MAX_TEXT];
+    char two[DIGEST_MAX_TEXT];
+
+    if (digest_equal(&a->fingerprint, &b->fingerprint)) {
+        return;
+    }
+    digest_format(&a->fingerprint, one);
+    digest_format(&b->fingerprint, two);
+    compare_row(output, "signer", a->name, "keys, identities, trust material or settings differ",
+                one, two);
+    compare_keys(output, a, b);
+    if (a->is_root_named && b->is_root_named &&
+        !digest_equal(&a->root_fingerprint, &b->root_fingerprint)) {
+        digest_format(&a->root_fingerprint, one);
+        digest_format(&b->root_fingerprint, two);
+        compare_row(output, "signer", a->name, "content of the trust root", one, two);
+    }
+}
+
 static void compare_signers(struct compare_output *output, const struct snapshot *a,
                             const struct snapshot *b)
 {
@@ -216,14 +312,8 @@ static void compare_signers(struct compare_output *output, const struct snapshot
 
         if (right == NULL) {
             compare_row(output, "signer", left->name, "only in a", NULL, NULL);
-        } else if (!digest_equal(&left->fingerprint, &right->fingerprint)) {
-            char one[DIGEST_MAX_TEXT];
-            char two[DIGEST_MAX_TEXT];
-
-            digest_format(&left->fingerprint, one);
-            digest_format(&right->fingerprint, two);
-            compare_row(output, "signer", left->name,
-                        "keys, identities, trust material or settings differ", one, two);
+        } else {
+            compare_signer(output, left, right);
         }
     }
     for (size_t i = 0; i < b->signer_count; i++) {
@@ -231,6 +321,48 @@ static void compare_signers(struct compare_output *output, const struct snapshot
             compare_row(output, "signer", b->signers[i]->name, "only in b", NULL, NULL);
         }
     }
+}
+
+static void compare_exception_times(struct compare_output *output, const struct exception *a,
+                                    const struct exception *b)
+{
+    struct text one;
+    struct text two;
+
+    if (a->expires_unix_s == b->expires_unix_s && a->renewal_count == b->renewal_count) {
+        return;
+    }
+    text_init(&one, COMPARE_MAX_TEXT);
+    text_init(&two, COMPARE_MAX_TEXT);
+    text_put_time(&one, a->expires_unix_s);
+    text_put_time(&two, b->expires_unix_s);
+    text_printf(&one, ", renewed %zu times", a->renewal_count);
+    text_printf(&two, ", renewed %zu times", b->renewal_count);
+    compare_row(output, "exception", a->id, "end", text_cstr(&one), text_cstr(&two));
+    text_done(&one);
+    text_done(&two);
+}
+
+static void compare_exception(struct compare_output *output, const struct exception *a,
+                              const struct exception *b, int64_t now_unix_s)
+{
+    bool is_in_force = exception_in_force(a, now_unix_s);
+    char *one = compare_patterns(a->images, a->image_count);
+    char *two = compare_patterns(b->images, b->image_count);
+
+    if (is_in_force != exception_in_force(b, now_unix_s)) {
+        compare_row(output, "exception", a->id, "in force", is_in_force ? "yes" : "no",
+                    is_in_force ? "no" : "yes");
+    }
+    compare_exception_times(output, a, b);
+    if (one != NULL && two != NULL && strcmp(one, two) != 0) {
+        compare_row(output, "exception", a->id, "images", one, two);
+    }
+    if (strcmp(a->approved_by, b->approved_by) != 0) {
+        compare_row(output, "exception", a->id, "approved by", a->approved_by, b->approved_by);
+    }
+    free(one);
+    free(two);
 }
 
 static void compare_exceptions(struct compare_output *output, const struct snapshot *a,
@@ -247,12 +379,8 @@ static void compare_exceptions(struct compare_output *output, const struct snaps
         if (order != 0) {
             compare_row(output, "exception", order < 0 ? a->exceptions[i].id : b->exceptions[j].id,
                         order < 0 ? "only in a" : "only in b", NULL, NULL);
-        } else if (exception_in_force(&a->exceptions[i], now_unix_s) !=
-                   exception_in_force(&b->exceptions[j], now_unix_s)) {
-            bool is_in_force = exception_in_force(&a->exceptions[i], now_unix_s);
-
-            compare_row(output, "exception", a->exceptions[i].id, "in force",
-                        is_in_force ? "yes" : "no", is_in_force ? "no" : "yes");
+        } else {
+            compare_exception(output, &a->exceptions[i], &b->exceptions[j], now_unix_s);
         }
         i += order <= 0 ? 1 : 0;
         j += order >= 0 ? 1 : 0;

@@ -12,10 +12,22 @@
 
 struct text;
 
+/* One difference. Borrowed for the call; NULL values stand for "not there". */
+struct compare_difference {
+    const char *kind; /* "policy", "signer", "exception" */
+    const char *name;
+    const char *what; /* "only in a", "only in b", or what differs */
+    const char *a;
+    const char *b;
+};
+
 struct compare_output {
     struct text *out;
     bool is_json;
     size_t count; /* differences written so far */
+    /* Instead of writing to `out`; NULL: write. */
+    void (*each)(const struct compare_difference *difference, void *arg);
+    void *arg;
 };
 
 /* Write every difference. Modes are those in force at NOW. */

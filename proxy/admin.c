@@ -51,6 +51,8 @@ struct admin_call {
     bool is_list;
     char tenant[ADMIN_MAX_TENANT + 1]; /* empty: the main file's */
     struct ask *ask;
+    const char *who;  /* how the caller was known */
+    bool is_recorded; /* in the audit log: what changes or decides something, and refusals */
 };
 
 bool admin_new(struct serving *serving, const char *token, bool has_client_ca, struct admin **out,
@@ -472,6 +474,26 @@ static bool admin_post(struct admin_call *call, struct exchange *x, struct bytes
     return true;
 }
 
+static void admin_record(struct admin *admin, struct exchange *x, const char *who, unsigned status)
+{
+    struct bytes path = http1_head_path(exchange_head(x));
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    const struct recorder_call call = {
+        .client = exchange_peer(x, peer),
+        .who = who,
+        .method = exchange_head(x)->method == HTTP1_METHOD_POST  ? "POST"
+                  : exchange_head(x)->method == HTTP1_METHOD_GET ? "GET"
+                                                                 : "other",
+        .path = (const char *)path.data,
+        .path_len = path.len,
+        .status = status,
+    };
+
+    if (admin->gateway->recorder != NULL) {
+        recorder_admin(admin->gateway->recorder, &call);
+    }
+}
+
 static void admin_on_request(struct exchange *x)
 {
     const struct http1_head *head = exchange_head(x);
@@ -489,6 +511,7 @@ static void admin_on_request(struct exchange *x)
         return;
     }
     if (!admin_is_authorised(admin, x)) {
+        admin_record(admin, x, "", 401);
         exchange_header(x, "WWW-Authenticate", "Bearer realm=\"gatehouse admin\"");
         admin_error(x, 401, "UNAUTHORIZED", "the admin API asks for its token");
         return;
@@ -500,6 +523,10 @@ static void admin_on_request(struct exchange *x)
     }
     call->admin = admin;
     call->x = x;
+    call->is_recorded = !is_get;
+    call->who = exchange_peer_certificate(x) != NULL ? "certificate"
+                : admin->token != NULL               ? "token"
+                                                     : "anybody";
     text_init(&call->body, ADMIN_MAX_BODY);
     text_init(&call->answer, ADMIN_MAX_ANSWER);
     exchange_set_context(x, call);
@@ -516,6 +543,9 @@ static void admin_on_done(struct exchange *x, const struct exchange_record *reco
 
     if (call == NULL) {
         return;
+    }
+    if (call->is_recorded) {
+        admin_record(call->admin, x, call->who, record->status);
     }
     call->x = NULL;
     if (!call->is_posted) {

@@ -9,6 +9,9 @@
 #include "metrics/lock.h"
 #include "metrics/log.h"
 #include "metrics/text.h"
+#include "policy/config.h"
+#include "policy/config_diff.h"
+#include "proxy/audit_text.h"
 #include "proxy/decision_text.h"
 #include "proxy/gateway.h"
 
@@ -17,9 +20,10 @@
 #define RECORDER_FOLD_MS 60000
 #define RECORDER_MAX_DECISION (48u * 1024) /* longer ones are recorded without their candidates */
 #define RECORDER_MAX_RECORD (60u * 1024)
+#define RECORDER_MAX_PATH 1024
 #define RECORDER_DAY_S 86400
 
-/* A refusal that was written and is counted for a while. */
+/* What was written and is counted for a while. */
 struct recorder_fold {
     uint64_t key; /* 0: free */
     uint64_t repeats;
@@ -224,6 +228,7 @@ static bool recorder_write_decision(struct recorder *recorder, const struct reco
     recorder_put(&body, "id", decision->id);
     recorder_put(&body, "verdict", decide_outcome_label(decision->outcome));
     recorder_put_note(&body, note);
+    audit_text_passes(&body, decision);
     if (is_known) {
         recorder_put(&body, "image", note->image);
         recorder_put(&body, "digest", note->digest);
@@ -245,7 +250,7 @@ static bool recorder_write_decision(struct recorder *recorder, const struct reco
     return is_written;
 }
 
-/* True: this refusal was written lately; it is counted. */
+/* True: the same was written lately; it is counted. */
 static bool recorder_fold(struct recorder *recorder, const struct recorder_note *note,
                           const char *id)
 {
@@ -267,6 +272,28 @@ static bool recorder_fold(struct recorder *recorder, const struct recorder_note 
     return false;
 }
 
+/* Each answer that something let pass is recorded: whole, or in the count of a minute. */
+static void recorder_pass(struct recorder *recorder, const struct recorder_note *note,
+                          const struct decision *decision, bool is_recorded)
+{
+    struct gh_error ignored = {0};
+    struct text body;
+
+    if (decision->bypasses == 0 || recorder_fold(recorder, note, decision->id) || is_recorded) {
+        return;
+    }
+    text_init(&body, RECORDER_MAX_RECORD);
+    text_put(&body, "{");
+    recorder_put(&body, "id", decision->id);
+    recorder_put_note(&body, note);
+    recorder_put(&body, "image", note->image);
+    recorder_put(&body, "digest", note->digest);
+    audit_text_passes(&body, decision);
+    text_put(&body, "}");
+    (void)!recorder_write(recorder, "pass", &body, &ignored);
+    text_done(&body);
+}
+
 static void recorder_log(struct recorder *recorder, const struct recorder_note *note,
                          const struct decision *decision)
 {
@@ -286,6 +313,7 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
 {
     struct gh_error ignored = {0};
     int64_t day = recorder_now_ms() / 1000 / RECORDER_DAY_S;
+    bool is_recorded = false;
     uint64_t hash;
 
     if (decision->outcome != DECIDE_ALLOW) {
@@ -300,6 +328,7 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
     if (!recorder_slot_has(recorder->allowed, hash)) {
         if (recorder_write_decision(recorder, note, decision, plan, err)) {
             recorder_slot_set(recorder->allowed, hash);
+            is_recorded = true;
         } else if (recorder_slot_has(recorder->allowed,
                                      recorder_hash(decision->id, note->principal, day - 1))) {
             gh_error_clear(err); /* allowed before: a new day alone refuses nobody */
@@ -307,6 +336,7 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
             return false;
         }
     }
+    recorder_pass(recorder, note, decision, is_recorded);
     recorder_count(recorder, note, decision);
     return true;
 }
@@ -361,8 +391,80 @@ bool recorder_event(struct recorder *recorder, const char *type, const char *mem
     return is_written;
 }
 
-/* Write the counts of folds that are over. */
-static void recorder_flush_folds(struct recorder *recorder)
+bool recorder_verdict(struct recorder *recorder, const struct recorder_subject *subject,
+                      const struct verdict *verdict, struct gh_error *err)
+{
+    struct text body;
+    bool is_written;
+
+    text_init(&body, RECORDER_MAX_RECORD);
+    text_put(&body, "{");
+    recorder_put(&body, "tenant", subject->tenant);
+    recorder_put(&body, "image", subject->image);
+    recorder_put(&body, "digest", subject->digest);
+    if (subject->tag != NULL) {
+        recorder_put(&body, "tag", subject->tag);
+    }
+    recorder_put(&body, "requirement", subject->requirement);
+    recorder_put(&body, "fingerprint", subject->fingerprint);
+    audit_text_verdict(&body, verdict);
+    text_put(&body, "}");
+    is_written = recorder_write(recorder, "verdict", &body, err);
+    text_done(&body);
+    return is_written;
+}
+
+struct recorder_change {
+    struct recorder *recorder;
+    const char *fingerprint;
+};
+
+static void recorder_on_change(const struct config_change *change, void *arg)
+{
+    struct recorder_change *context = arg;
+    struct gh_error ignored = {0};
+    struct text body;
+
+    text_init(&body, RECORDER_MAX_RECORD);
+    text_put(&body, "{");
+    audit_text_change(&body, change);
+    recorder_put(&body, "fingerprint", context->fingerprint);
+    text_put(&body, "}");
+    (void)!recorder_write(context->recorder, "change", &body, &ignored);
+    text_done(&body);
+}
+
+size_t recorder_changes(struct recorder *recorder, const struct config *before,
+                        const struct config *after)
+{
+    struct recorder_change context = {recorder, after->fingerprint_text};
+
+    return config_diff(before, after, recorder_now_ms() / 1000, recorder_on_change, &context);
+}
+
+void recorder_admin(struct recorder *recorder, const struct recorder_call *call)
+{
+    const struct recorder_note note = {.client = call->client};
+    struct gh_error ignored = {0};
+    struct text body;
+
+    if (call->status == 401 && recorder_fold(recorder, &note, "admin")) {
+        return;
+    }
+    text_init(&body, RECORDER_MAX_RECORD);
+    text_put(&body, "{");
+    recorder_put(&body, "client", call->client);
+    recorder_put(&body, "who", call->who);
+    recorder_put(&body, "method", call->method);
+    text_put_key(&body, "path");
+    text_put_json_bytes(&body, call->path, GH_MIN(call->path_len, (size_t)RECORDER_MAX_PATH));
+    text_printf(&body, ",\"status\":%u}", call->status);
+    (void)!recorder_write(recorder, "admin", &body, &ignored);
+    text_done(&body);
+}
+
+/* Write the counts of folds that are over, or of all. */
+static void recorder_flush_folds(struct recorder *recorder, bool is_all)
 {
     int64_t now_ms = recorder_now_ms();
 
@@ -372,7 +474,7 @@ static void recorder_flush_folds(struct recorder *recorder)
 
         lock_acquire(&recorder->lock);
         if (recorder->folds[i].key != 0 &&
-            now_ms - recorder->folds[i].since_ms >= RECORDER_FOLD_MS) {
+            (is_all || now_ms - recorder->folds[i].since_ms >= RECORDER_FOLD_MS)) {
             over = recorder->folds[i];
             memset(&recorder->folds[i], 0, sizeof(recorder->folds[i]));
         }
@@ -391,11 +493,17 @@ static void recorder_flush_folds(struct recorder *recorder)
     }
 }
 
+void recorder_stop(struct recorder *recorder)
+{
+    recorder_flush_folds(recorder, true);
+    (void)recorder_event(recorder, "stop", "");
+}
+
 void recorder_tick(struct recorder *recorder)
 {
     struct gh_error error = {0};
 
-    recorder_flush_folds(recorder);
+    recorder_flush_folds(recorder, false);
     if (!audit_tick(recorder->audit, recorder_now_ms(), &error)) {
         log_write(recorder->gateway->log,
                   &(struct log_event){.level = LOG_ERROR, .reason = "audit_unavailable"},

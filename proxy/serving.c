@@ -114,15 +114,19 @@ static void serving_show_generation(struct serving *serving, const struct genera
     trust_refresh_show(prom, generation->config);
 }
 
-/* Put a new generation in force, and what is derived from it. */
-static void serving_adopt(struct serving *serving, struct generation *generation)
+/* Put a new generation in force, and what is derived from it. Gives: how many changes that made. */
+static size_t serving_adopt(struct serving *serving, struct generation *generation)
 {
     GH_OWN(generation_unrefp)
     struct generation *previous = gateway_generation(&serving->gateway);
 
+    size_t changes =
+        recorder_changes(serving->gateway.recorder, previous->config, generation->config);
+
     trust_refresh_record(serving->gateway.recorder, previous->config, generation->config);
     serving_show_generation(serving, generation);
     gateway_adopt(&serving->gateway, generation);
+    return changes;
 }
 
 /* Put what was fetched for trust roots in force: the files are those of the last load, whatever is
@@ -151,7 +155,7 @@ static bool serving_renew(void *context)
         generation_unref(generation);
     }
     if (is_ok) {
-        serving_adopt(serving, generation);
+        (void)serving_adopt(serving, generation);
     } else {
         log_write(serving->gateway.log, &(struct log_event){.level = LOG_ERROR},
                   "trust roots were fetched and not put in force: %s", error.text);
@@ -175,7 +179,7 @@ bool serving_reload(struct serving *serving, struct text *out)
     if (is_ok) {
         text_put_key(&members, "fingerprint");
         text_put_json(&members, generation->config->fingerprint_text);
-        serving_adopt(serving, generation);
+        text_printf(&members, ",\"changes\":%zu", serving_adopt(serving, generation));
         event_active(serving->tls_event, EV_TIMEOUT, 0); /* contexts are the main thread's */
     } else {
         text_put_key(&members, "message");
@@ -556,7 +560,7 @@ static void serving_done(struct serving *serving)
     admin_free(serving->admin);
     quota_free(serving->quota);
     if (gateway->recorder != NULL) {
-        (void)recorder_event(gateway->recorder, "stop", "");
+        recorder_stop(gateway->recorder);
     }
     recorder_free(gateway->recorder);
     audit_close(serving->audit, gateway_now() * 1000);
@@ -610,6 +614,21 @@ static bool serving_prepare(struct serving *serving, struct gh_error *err)
     return serving->base != NULL || gh_fail(err, GH_INTERNAL_ERROR, "no event loop");
 }
 
+static bool serving_record_start(struct serving *serving, const struct config *config,
+                                 struct gh_error *err)
+{
+    struct text members;
+    bool is_written;
+
+    text_init(&members, 1024);
+    text_put(&members, "\"version\":\"" GATEHOUSE_VERSION "\"");
+    text_put_key(&members, "fingerprint");
+    text_put_json(&members, config->fingerprint_text);
+    is_written = recorder_event(serving->gateway.recorder, "start", text_cstr(&members));
+    text_done(&members);
+    return is_written || gh_fail(err, GH_AUDIT_UNAVAILABLE, "the audit log cannot be written");
+}
+
 static bool serving_start(struct serving *serving, const struct config *config,
                           struct gh_error *err)
 {
@@ -618,10 +637,7 @@ static bool serving_start(struct serving *serving, const struct config *config,
     GH_TRY(serving_start_workers(serving, config, err));
     GH_TRY(serving_watch_signals(serving, err));
     GH_TRY(serving_open_listeners(serving, config, err));
-    if (!recorder_event(serving->gateway.recorder, "start",
-                        "\"version\":\"" GATEHOUSE_VERSION "\"")) {
-        return gh_fail(err, GH_AUDIT_UNAVAILABLE, "the audit log cannot be written");
-    }
+    GH_TRY(serving_record_start(serving, config, err));
     GH_TRY(housekeeping_new(&serving->gateway, &serving->housekeeping, err));
     GH_TRY(trust_refresh_new(&serving->gateway, serving_renew, serving, &serving->trust, err));
     prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, 1);

@@ -13,6 +13,7 @@
 #include "proxy/helper.h"
 #include "proxy/known.h"
 #include "proxy/pull.h"
+#include "proxy/recorder.h"
 #include "proxy/referrers.h"
 #include "proxy/target.h"
 #include "proxy/verdicts.h"
@@ -152,6 +153,35 @@ static struct verification_result *verification_collect(struct verification *v,
     return result;
 }
 
+/*
+ * Record what was judged, before it is kept or answered: what cannot be recorded satisfies nothing.
+ *
+ * Fails: AUDIT_UNAVAILABLE
+ */
+static bool verification_record(struct verification *v, struct gh_error *err)
+{
+    struct recorder_subject subject = {.tenant = v->target.tenant_name,
+                                       .image = v->target.ref.name,
+                                       .digest = v->subject->digest_text,
+                                       .tag = v->tag,
+                                       .fingerprint = v->generation->config->fingerprint_text};
+
+    for (size_t i = 0; i < v->job.leaf_count; i++) {
+        const struct verdict *verdict = v->job.verdicts[i];
+
+        if (v->is_own_time || v->gateway->recorder == NULL || verdict == NULL ||
+            verdict->outcome == VERDICT_UNDECIDED) {
+            continue;
+        }
+        subject.requirement = v->job.leaves[i].require->label;
+        if (!recorder_verdict(v->gateway->recorder, &subject, verdict, err)) {
+            verdict_unref(v->job.verdicts[i]);
+            v->job.verdicts[i] = NULL;
+        }
+    }
+    return err->cause == GH_CAUSE_NONE;
+}
+
 static void verification_keep(struct verification *v)
 {
     int64_t now = gateway_now();
@@ -184,6 +214,7 @@ static void verification_finish(struct verification *v, const struct gh_error *e
     static const struct gh_error unknown = {.cause = GH_INTERNAL_ERROR,
                                             .text = "the verification ended early"};
     struct verification_result *result;
+    struct gh_error unrecorded = {0};
 
     if (v->is_finished) {
         return;
@@ -193,6 +224,9 @@ static void verification_finish(struct verification *v, const struct gh_error *e
         if (v->source == VERIFICATION_STORED && error != NULL) {
             /* The registry was never asked: what old evidence lacks proves nothing. */
             verification_reset(v);
+        }
+        if (!verification_record(v, &unrecorded)) {
+            error = &unrecorded;
         }
         verification_keep(v);
     }

@@ -75,8 +75,10 @@ static void compare_another_key_under_one_name_is_found(void **state)
     (void)state;
     assert_int_equal(differences(FILE_OF("a.pub", "deny", "\"ghcr.io/a\""),
                                  FILE_OF("b.pub", "deny", "\"ghcr.io/a\""), &out),
-                     2);
+                     4);
     assert_non_null(strstr(text_cstr(&out), "signer s: keys"));
+    assert_non_null(strstr(text_cstr(&out), "signer s: key only in a\n  a: a.pub (sha256:"));
+    assert_non_null(strstr(text_cstr(&out), "signer s: key only in b\n  b: b.pub (sha256:"));
     text_done(&out);
 }
 
