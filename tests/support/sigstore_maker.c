@@ -291,14 +291,14 @@ static void maker_leaf(struct maker_parts *parts)
 
 /* ---- time stamps ---- */
 
-static TS_TST_INFO *maker_stamp_info(const struct maker_parts *parts)
+static TS_TST_INFO *maker_stamp_info(const struct maker_parts *parts, int64_t offset_s)
 {
     TS_TST_INFO *info = TS_TST_INFO_new();
     TS_MSG_IMPRINT *imprint = TS_MSG_IMPRINT_new();
     X509_ALGOR *algorithm = X509_ALGOR_new();
     ASN1_OBJECT *policy = OBJ_txt2obj("1.3.6.1.4.1.57264.2", 1);
     ASN1_INTEGER *serial = ASN1_INTEGER_new();
-    ASN1_GENERALIZEDTIME *time = ASN1_GENERALIZEDTIME_set(NULL, SIGSTORE_MAKER_TIME);
+    ASN1_GENERALIZEDTIME *time = ASN1_GENERALIZEDTIME_set(NULL, SIGSTORE_MAKER_TIME + offset_s);
     uint8_t hash[32];
 
     maker_sha256(bytes_view(&parts->signature), hash);
@@ -352,9 +352,9 @@ static PKCS7 *maker_stamp_token(const struct maker_parts *parts, unsigned tsa, B
     return out;
 }
 
-static json_t *maker_stamp(const struct maker_parts *parts, unsigned tsa)
+static json_t *maker_stamp(const struct maker_parts *parts, unsigned tsa, int64_t offset_s)
 {
-    TS_TST_INFO *info = maker_stamp_info(parts);
+    TS_TST_INFO *info = maker_stamp_info(parts, offset_s);
     TS_STATUS_INFO *status = TS_STATUS_INFO_new();
     TS_RESP *response = TS_RESP_new();
     unsigned char *der = NULL;
@@ -546,7 +546,10 @@ char *sigstore_maker_bundle(struct sigstore_maker *maker, const struct sigstore_
                                     maker_entry(&parts, &maker->logs[i < make->logs ? i : 0]));
     }
     for (unsigned i = 0; i < make->stamps + make->stamp_repeats; i++) {
-        (void)json_array_append_new(stamps, maker_stamp(&parts, i < make->stamps ? i : 0));
+        bool is_last = i + 1 == make->stamps + make->stamp_repeats;
+
+        (void)json_array_append_new(stamps, maker_stamp(&parts, i < make->stamps ? i : 0,
+                                                        is_last ? make->stamp_offset_s : 0));
     }
     maker_sha256(bytes_of(SIGSTORE_MAKER_MANIFEST), hash);
     der = maker_x509_der(parts.leaf);

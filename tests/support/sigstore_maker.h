@@ -32,6 +32,7 @@ struct sigstore_make {
     unsigned sct_repeats;   /* … and further ones by the first */
     unsigned stamps;        /* by so many time-stamp authorities … */
     unsigned stamp_repeats; /* … and further ones by the first */
+    int64_t stamp_offset_s; /* of the last time stamp, from SIGSTORE_MAKER_TIME */
     const struct sigstore_maker_witness *witnesses; /* cosign every checkpoint */
     unsigned witness_count;
 };

@@ -1,7 +1,7 @@
 /*
- * What other verifiers got wrong (verification.md section 2.11), as one table: each advisory that
- * concerns Sigstore evidence with the cause that refuses it here. Advisories about discovery, TUF,
- * notation and the command line are tested with those.
+ * What other verifiers got wrong (verification.md section 2.11), as one table: the advisories that
+ * concern Sigstore evidence with the cause that refuses them here, and for every number of the
+ * section the case that tests it, here or elsewhere, or why it cannot happen.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -288,6 +288,158 @@ static void bundle_verify_1025_subjects_refused(void **state)
     json_decref(doc);
 }
 
+/* --- the whole table ----------------------------------------------------------------------- */
+
+/* A mistake of the table, and the case that shows it is not made here; or why it cannot be. */
+struct catalogued {
+    const char *advisory;
+    const char *mistake;
+    const char *test;     /* "file::case" under tests/; NULL: not ours */
+    const char *not_ours; /* why */
+};
+
+#define HERE "unit/test_known_mistakes.c::"
+
+/* By number: the first is 1. */
+static const struct catalogued catalogue[] = {
+    {"CVE-2022-23649", "log entry of another signature", HERE "verify_known_mistake_refused", NULL},
+    {"CVE-2022-36056", "entry, identity and early success", HERE "verify_known_mistake_refused",
+     NULL},
+    {"CVE-2022-35929", "another predicate type satisfies",
+     HERE "bundle_verify_other_predicate_type_refused", NULL},
+    {"CVE-2022-35930", "the same through policy",
+     "unit/test_require.c::require_verify_attestation_conditions", NULL},
+    {"CVE-2023-46737", "unbounded signatures",
+     "unit/test_manifest.c::manifest_parse_items_over_limit_refused", NULL},
+    {"CVE-2024-29902", "attachment of any size", "unit/test_referrers.c::find_over_limits_refused",
+     NULL},
+    {"CVE-2024-29903", "layer count allocated for",
+     "unit/test_manifest.c::manifest_parse_items_over_limit_refused", NULL},
+    {"CVE-2026-22703", "entry not compared on every path",
+     "unit/test_rekor.c::rekor_verify_broken_field_exact_cause", NULL},
+    {"CVE-2026-24122", "authority ended before signing", HERE "verify_known_mistake_refused", NULL},
+    {"CVE-2026-39395", "payload that does not parse", HERE "bundle_verify_signed_garbage_refused",
+     NULL},
+    {"CVE-2024-45395", "unbounded entries and subjects", HERE "bundle_verify_1025_subjects_refused",
+     NULL},
+    {"CVE-2026-49834", "entries counted, not logs",
+     "unit/test_thresholds.c::bundle_verify_thresholds_count_who_vouches", NULL},
+    {"CVE-2026-54787", "key's window ignored", HERE "bundle_verify_expired_key_refused", NULL},
+    {"CVE-2026-39984", "first certificate of the bag",
+     "unit/test_tsa_made.c::tsa_verify_token_made_exact_cause", NULL},
+    {"CVE-2026-24137", "target name leaves the folder",
+     "unit/test_tuf_search.c::tuf_find_unsafe_name_refused", NULL},
+    {"CVE-2022-29173", "rollback of other roles", "unit/test_tuf.c::tuf_snapshot_rollback_refused",
+     NULL},
+    {"GHSA-3633-5h82-39pq", "one key under several ids",
+     "unit/test_tuf.c::tuf_threshold_one_key_under_two_ids_counts_once", NULL},
+    {"CVE-2024-47534", "order of delegations",
+     "unit/test_tuf_search.c::tuf_find_delegations_visited_in_preorder", NULL},
+    {"CVE-2026-23992", "threshold below one",
+     "unit/test_tuf_search.c::tuf_find_delegation_threshold_below_one_refused", NULL},
+    {"CVE-2026-23991", "malformed metadata ends the client",
+     "fuzz/fuzz_tuf_metadata.c::LLVMFuzzerTestOneInput", NULL},
+    {"CVE-2026-24686", "repository name leaves the folder", NULL,
+     "no map of repositories (TAP 4): each has a folder that the configuration names"},
+    {"CVE-2015-9258", "algorithm chosen by the signature",
+     "unit/test_tuf.c::tuf_key_scheme_of_another_kind_counts_for_nothing", NULL},
+    {"CVE-2023-33959", "another manifest for the digest",
+     "integration/test_faults.py::test_wrong_bytes_of_a_manifest_are_502", NULL},
+    {"CVE-2023-33957", "unlimited signatures", "unit/test_referrers.c::find_over_limits_refused",
+     NULL},
+    {"CVE-2023-25656", "=# in a name", "unit/test_notation_dn.c::notation_dn_parse_invalid_refused",
+     NULL},
+    {"CVE-2024-23332", "expired at level strict",
+     "unit/test_notation_fixtures.c::notation_verify_fixtures_judged_as_expected", NULL},
+    {"CVE-2024-56138", "revocation of the time-stamp authority",
+     "unit/test_notation_timestamp.c::notation_verify_time_stamp_exact_cause", NULL},
+    {"CVE-2024-51491", "list not cached, verification ended", NULL,
+     "fetched lists are answers of one verification: no cache on disk that could refuse them"},
+    {"CVE-2022-47633", "verified and served bytes differ",
+     "integration/test_mistakes.py::test_alternating_registry_serves_only_what_was_verified", NULL},
+    {"CVE-2023-47630", "registry decides the digest",
+     "integration/test_mistakes.py::test_alternating_registry_serves_only_what_was_verified", NULL},
+    {"CVE-2025-29778", "conditions silently ignored",
+     "unit/test_config.c::config_fault_is_named_with_its_place", NULL},
+    {"CVE-2023-42813", "hostile manifests and signatures",
+     "fuzz/fuzz_manifest.c::LLVMFuzzerTestOneInput", NULL},
+    {"CVE-2025-27403", "tokens sent to other registries",
+     "unit/test_upstream.c::token_hostile_realm_gets_nothing", NULL},
+    {"CVE-2026-48978", "realm and redirect leak credentials",
+     "unit/test_upstream.c::redirect_other_host_gets_no_credentials", NULL},
+    {"CVE-2024-3727", "digests used unchecked in paths",
+     "unit/test_route.c::route_parse_faults_named", NULL},
+    {"CVE-2020-1702", "unbounded reads", "unit/test_upstream.c::fetch_body_over_limit_refused",
+     NULL},
+    {"CVE-2020-8945", "use after free of OpenPGP data", NULL,
+     "OpenPGP signers are refused as not supported yet"},
+    {"CVE-2021-41190", "one digest, two readings",
+     "unit/test_manifest.c::manifest_parse_faults_named", NULL},
+    {"CVE-2022-39237", "weak hash in a signature",
+     "unit/test_x509_path.c::path_verify_trusted_chain_exact_cause", NULL},
+    {"CVE-2024-51746", "entry looked up online", NULL,
+     "logs are never asked: an entry comes with the evidence or is missing"},
+    {"CVE-2023-47122", "log keys from the log",
+     "unit/test_rekor.c::rekor_verify_broken_field_exact_cause", NULL},
+    {"CVE-2026-44310", "a crash counted as verified",
+     "integration/test_faults.py::test_kill_during_verdict_writes_loses_no_answer", NULL},
+    {"CVE-2025-25204", "no attestation is success",
+     "unit/test_require.c::require_verify_without_evidence_denied", NULL},
+    {"GHSA-r2xv-vpr2-42m9", "signer and builder not paired",
+     "unit/test_predicate_provenance.c::provenance_judge_generator_signed_by_another_refused",
+     NULL},
+    {"CVE-2026-22772", "issuer by an open pattern", HERE "verify_known_mistake_refused", NULL},
+    {"CVE-2026-56865", "tiles not checked against parents", NULL,
+     "no tiles are fetched: a proof comes with the entry"},
+    {"connaisseur 2151", "missing delegation fell back", NULL,
+     "dct signers are refused as not supported yet"},
+    {"sigstore-java 1185", "one time of several",
+     "unit/test_thresholds.c::bundle_verify_thresholds_count_who_vouches", NULL},
+    {"sigstore-python 1088", "version is malleable", HERE "verify_known_mistake_refused", NULL},
+    {"GHSA-fx35-mq7g-6g98", "key in the certificate field", HERE "verify_known_mistake_refused",
+     NULL},
+};
+
+/* Whether the file names the case as a whole word. */
+static bool is_named(struct bytes text, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t at = 0; at + len <= text.len; at++) {
+        const char *found = (const char *)text.data + at;
+
+        if (memcmp(found, name, len) == 0 &&
+            (at + len == text.len || found[len] == '(' || found[len] == ')' || found[len] == ',')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void known_mistakes_each_has_its_test(void **state)
+{
+    assert_int_equal(GH_COUNT(catalogue), 50);
+    for (size_t i = 0; i < GH_COUNT(catalogue); i++) {
+        const struct catalogued *row = &catalogue[i];
+        const char *name;
+        char path[256];
+        struct bytes_buf text;
+
+        assert_true((row->test == NULL) != (row->not_ours == NULL));
+        if (row->test == NULL) {
+            continue;
+        }
+        name = strstr(row->test, "::");
+        assert_non_null(name);
+        (void)snprintf(path, sizeof(path), "../%.*s", (int)(name - row->test), row->test);
+        text = case_read(path); /* relative to tests/fixtures */
+        if (!is_named(bytes_view(&text), name + 2)) {
+            fail_msg("%zu, %s (%s): there is no %s", i + 1, row->advisory, row->mistake, row->test);
+        }
+        bytes_buf_done(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +448,7 @@ int main(void)
         cmocka_unit_test(bundle_verify_signed_garbage_refused),
         cmocka_unit_test(bundle_verify_expired_key_refused),
         cmocka_unit_test(bundle_verify_1025_subjects_refused),
+        cmocka_unit_test(known_mistakes_each_has_its_test),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -452,6 +452,67 @@ static void rekor_body_check_intoto_1_needs_envelope(void **state)
     log_case_done(&c);
 }
 
+/* A genuine entry of that kind, and each of its parts changed. */
+static void rekor_body_check_intoto_1_parts_compared(void **state)
+{
+    static const struct {
+        const char *pointer;
+        enum gh_cause cause;
+    } rows[] = {
+        {NULL, GH_CAUSE_NONE},
+        {"/spec/content/hash", GH_TLOG_DIGEST_MISMATCH},
+        {"/spec/content/payloadHash", GH_TLOG_DIGEST_MISMATCH},
+        {"/spec", GH_TLOG_KEY_MISMATCH},
+    };
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        struct rekor_entry entry = {0};
+        struct gh_error err = {0};
+        char hash[2 * 32 + 1];
+        char payload[2 * 32 + 1];
+        struct digest digest;
+        struct log_case other;
+        struct log_case c;
+        char *der;
+        char *pem;
+        char *key;
+        char *text;
+        json_t *body;
+
+        log_case_open(&c, "attest-slsa1-legacy.json", ROOT);
+        log_case_open(&other, "github-legacy.json", ROOT);
+        assert_true(digest_compute(DIGEST_SHA256, c.what.envelope, &digest, NULL));
+        bytes_hex_encode(digest_bytes(&digest), hash);
+        bytes_hex_encode(digest_bytes(&c.what.payload_sha256), payload);
+        der = bytes_base64_encode(rows[i].cause == GH_TLOG_KEY_MISMATCH ? other.what.leaf
+                                                                        : c.what.leaf,
+                                  BYTES_BASE64_STANDARD);
+        assert_true(asprintf(&pem, "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n",
+                             der) > 0);
+        key = bytes_base64_encode(bytes_of(pem), BYTES_BASE64_STANDARD);
+        body = json_pack("{s:s,s:s,s:{s:{s:{s:s,s:s},s:{s:s,s:s}},s:s}}", "kind", "intoto",
+                         "apiVersion", "0.0.1", "spec", "content", "hash", "algorithm", "sha256",
+                         "value", hash, "payloadHash", "algorithm", "sha256", "value", payload,
+                         "publicKey", key);
+        if (rows[i].cause == GH_TLOG_DIGEST_MISMATCH) {
+            payload[0] = payload[0] == '0' ? '1' : '0';
+            (void)json_object_set_new((json_t *)sjson_pointer(body, rows[i].pointer), "value",
+                                      json_string(payload));
+        }
+        text = json_dumps(body, JSON_COMPACT);
+        entry.body = (struct bytes_buf){(uint8_t *)text, strlen(text)};
+        (void)!rekor_body_check(&entry, &c.what, &err);
+        assert_int_equal(err.cause, rows[i].cause);
+        free(text);
+        json_decref(body);
+        free(key);
+        free(pem);
+        free(der);
+        log_case_done(&other);
+        log_case_done(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +524,7 @@ int main(void)
         cmocka_unit_test(rekor_verify_ended_log_key_refused),
         cmocka_unit_test(rekor_verify_future_entry_refused),
         cmocka_unit_test(rekor_body_check_intoto_1_needs_envelope),
+        cmocka_unit_test(rekor_body_check_intoto_1_parts_compared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
