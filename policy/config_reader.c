@@ -349,6 +349,7 @@ static void config_read_objects(struct config_reader *reader, const struct confi
                    field->type == CONFIG_NAMED ? "a mapping by name" : "a list");
         return;
     }
+    out->count = 0; /* a default may stand there */
     out->items = config_alloc(reader, count, field->object->size);
     if (out->items == NULL) {
         return;
