@@ -53,6 +53,7 @@
 #define GH_RANK_RELOAD 5         /* one reload at a time */
 #define GH_RANK_CONFIG 10        /* configuration snapshot pointer */
 #define GH_RANK_GATE 20          /* verifications in flight */
+#define GH_RANK_SESSION 25       /* credentials that clients pass through */
 #define GH_RANK_FILL 30          /* fills in flight */
 #define GH_RANK_UPSTREAM 40      /* upstream limits, breakers, token cache */
 #define GH_RANK_VERDICT 50       /* verdict cache shards */

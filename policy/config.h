@@ -189,11 +189,20 @@ struct config_upstreams {
     size_t count;
 };
 
+struct config_token {
+    struct config_at at;
+    const char *key;    /* path or NULL */
+    const char *secret; /* read from it; NULL: one is made at start */
+    int64_t ttl_s;
+};
+
 struct config_clients {
     struct config_at at;
     const char *htpasswd; /* path or NULL */
     bool is_mtls;
     bool is_passthrough;
+    struct config_token *token; /* NULL: Basic authentication */
+    const char *realm;          /* URL of the token endpoint as clients see it; NULL: by Host */
 };
 
 struct config_tenant {

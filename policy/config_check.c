@@ -213,6 +213,32 @@ static void compile_offline(struct compile *compile)
     }
 }
 
+#define CONFIG_MIN_TOKEN_SECRET 32
+
+/* Who gets a token, and whose credentials the token endpoint is given. */
+static void compile_client_tokens(struct compile *compile, struct config_clients *clients)
+{
+    struct config_token *token = clients->token;
+
+    if (token != NULL && clients->htpasswd == NULL && !clients->is_mtls) {
+        config_error(&compile->reader, compile_node(&clients->at, "token"),
+                     "clients: token without htpasswd or mtls, which say who gets one");
+    }
+    if (clients->is_passthrough && clients->htpasswd != NULL) {
+        config_error(&compile->reader, compile_node(&clients->at, "passthrough"),
+                     "clients: passthrough beside htpasswd; /token could not tell whose "
+                     "credentials it is given");
+    }
+    if (token != NULL && token->key != NULL) {
+        token->secret = compile_secret(compile, compile_node(&token->at, "key"), token->key);
+        if (token->secret != NULL && strlen(token->secret) < CONFIG_MIN_TOKEN_SECRET) {
+            config_error(&compile->reader, compile_node(&token->at, "key"),
+                         "%s: expected a secret of at least %d characters", token->key,
+                         CONFIG_MIN_TOKEN_SECRET);
+        }
+    }
+}
+
 static void compile_clients(struct compile *compile)
 {
     struct config_clients *clients = compile->raw.clients;
@@ -231,6 +257,7 @@ static void compile_clients(struct compile *compile)
         config_error(&compile->reader, compile_node(&clients->at, "mtls"),
                      "clients: mtls without a listener that has tls with client_ca");
     }
+    compile_client_tokens(compile, clients);
     compile->tenant->clients = *clients;
 }
 

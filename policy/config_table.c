@@ -149,11 +149,24 @@ static const struct config_field fields_upstream[] = {
 };
 static OBJECT(upstream, config_upstream, .help = "A registry; image names are NAME/repository.");
 
+static const struct config_field fields_token[] = {
+    {"key", CONFIG_SECRET, 0, AT(config_token, key),
+     .help = "File with the secret that tokens are made with, at least 32 characters; replicas "
+             "share it. Without one a secret is made at every start."},
+    {"ttl", CONFIG_DURATION, 0, AT(config_token, ttl_s), "5m", .min = 60, .max = 3600,
+     .help = "How long a token is good."},
+};
+static OBJECT(token, config_token, .help = "Bearer tokens of the gateway's own endpoint, /token.");
+
 static const struct config_field fields_clients[] = {
     {"htpasswd", CONFIG_SECRET, 0, AT(config_clients, htpasswd), .help = "Users, bcrypt."},
+    {"token", CONFIG_OBJECT, 0, AT(config_clients, token), .object = &config_object_token,
+     .help = "Clients of htpasswd or mtls are sent to /token for a bearer token."},
+    {"realm", CONFIG_URL, 0, AT(config_clients, realm),
+     .help = "Address of /token as clients reach it; by the Host they asked for by default."},
     {"mtls", CONFIG_BOOL, 0, AT(config_clients, is_mtls), "false",
      .help = "Subject of the client certificate."},
-    {"passthrough", CONFIG_BOOL, CONFIG_LATER, AT(config_clients, is_passthrough), "false",
+    {"passthrough", CONFIG_BOOL, 0, AT(config_clients, is_passthrough), "false",
      .help = "The client's own upstream credentials, through the gateway's token endpoint."},
 };
 static OBJECT(clients, config_clients, .help = "Who may pull; everybody by default.");

@@ -25,6 +25,7 @@ struct gh_error;
 struct helper_pool;
 struct log;
 struct recorder;
+struct session_set;
 struct store;
 struct verdict_cache;
 struct worker;
@@ -46,7 +47,9 @@ struct gateway {
     struct prom *prom;             /* may be NULL */
     struct log *log;               /* may be NULL */
     bool has_access_log;
-    struct recorder *recorder; /* decisions to audit log and metrics; may be NULL */
+    struct session_set *sessions; /* NULL without clients */
+    uint8_t token_key[32];        /* of tenants that configure none */
+    struct recorder *recorder;    /* decisions to audit log and metrics; may be NULL */
     struct worker *workers[GATEWAY_MAX_WORKERS];
     size_t worker_count;
     int64_t evidence_bytes; /* atomic: evidence in memory, against limits.evidence_memory */

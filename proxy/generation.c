@@ -6,6 +6,7 @@
 #include "metrics/error.h"
 #include "proxy/config_files.h"
 #include "proxy/htpasswd.h"
+#include "proxy/token.h"
 #include "proxy/upstream.h"
 
 #define GENERATION_MAX_CA_BYTES (4u * 1024 * 1024)
@@ -98,7 +99,8 @@ static enum upstream_referrers generation_referrers(int mode)
 }
 
 static bool generation_make_upstream(const struct config_upstream *config,
-                                     const struct config_strings *named, struct upstream **out,
+                                     const struct config_strings *named, const char *user,
+                                     const char *password, struct upstream **out,
                                      struct gh_error *err)
 {
     GH_OWN(bytes_buf_done) struct bytes_buf ca = {0};
@@ -117,9 +119,9 @@ static bool generation_make_upstream(const struct config_upstream *config,
         .referrers = generation_referrers(config->referrers),
     };
 
-    if (config->credentials != NULL) {
-        made.username = config->credentials->username;
-        made.password = bytes_of(config->credentials->password);
+    if (user != NULL) {
+        made.username = user;
+        made.password = bytes_of(password);
     }
     if (config->ca != NULL) {
         GH_TRY(config_files_read(config->ca, GENERATION_MAX_CA_BYTES, &ca, &mode, err));
@@ -210,11 +212,21 @@ static bool generation_fill_tenant(struct generation_tenant *tenant,
     }
     GH_TRY(generation_named_hosts(tenant->config, &named, err));
     for (size_t i = 0; i < list->count; i++) {
+        const struct config_credentials *own = list->items[i].credentials;
+
         tenant->upstreams[i] = generation_keep(previous, tenant->config, &list->items[i]);
         if (tenant->upstreams[i] == NULL &&
-            !generation_make_upstream(&list->items[i], &named, &tenant->upstreams[i], err)) {
+            !generation_make_upstream(&list->items[i], &named, own != NULL ? own->username : NULL,
+                                      own != NULL ? own->password : NULL, &tenant->upstreams[i],
+                                      err)) {
             gh_error_at(err, "upstream %s", list->items[i].at.name);
             return false;
+        }
+    }
+    if (tenant->config->clients.token != NULL && tenant->config->clients.token->secret != NULL) {
+        tenant->has_token_key = true;
+        if (!token_key(bytes_of(tenant->config->clients.token->secret), tenant->token_key)) {
+            return gh_fail(err, GH_INTERNAL_ERROR, "no key for tokens");
         }
     }
     if (tenant->config->clients.htpasswd != NULL) {
@@ -284,4 +296,19 @@ struct upstream *generation_upstream(const struct generation *generation, size_t
         }
     }
     return NULL;
+}
+
+bool generation_upstream_as(const struct generation *generation, size_t tenant, const char *name,
+                            const char *user, const char *password, struct upstream **out,
+                            struct gh_error *err)
+{
+    const struct config_tenant *config = &generation->config->tenants[tenant];
+    const struct config_upstream *upstream = config_tenant_upstream(config, name);
+    GH_OWN(generation_hosts_done) struct config_strings named = {0};
+
+    if (upstream == NULL) {
+        return gh_fail(err, GH_NAME_UNKNOWN, "'%s' is not one of the configured upstreams", name);
+    }
+    GH_TRY(generation_named_hosts(config, &named, err));
+    return generation_make_upstream(upstream, &named, user, password, out, err);
 }

@@ -20,6 +20,8 @@ struct generation_tenant {
     const struct config_tenant *config;
     struct upstream **upstreams; /* parallel to config->upstreams */
     struct htpasswd *htpasswd;   /* NULL: none */
+    bool has_token_key;          /* configured; else the process's own is used */
+    uint8_t token_key[32];
 };
 
 struct generation {
@@ -50,6 +52,15 @@ GH_UNUSED static inline void generation_unrefp(struct generation **generation)
     *generation = NULL;
 }
 
+/*
+ * A registry as the tenant has it configured, with another credential.
+ *
+ * Gives: *out: new, upstream_unref()
+ * Fails: NAME_UNKNOWN, INTERNAL_ERROR
+ */
+GH_CHECKED bool generation_upstream_as(const struct generation *generation, size_t tenant,
+                                       const char *name, const char *user, const char *password,
+                                       struct upstream **out, struct gh_error *err);
 /* The registry object of that tenant and upstream name; NULL where there is none. Borrowed. */
 struct upstream *generation_upstream(const struct generation *generation, size_t tenant,
                                      const char *name);

@@ -5,17 +5,15 @@
 #include <string.h>
 #include <strings.h>
 
-#include <openssl/x509.h>
-
 #include "metrics/log.h"
 #include "proxy/helper.h"
-#include "proxy/htpasswd.h"
 #include "proxy/pull.h"
 #include "proxy/reach.h"
 #include "proxy/recorder.h"
 #include "proxy/referrers.h"
 #include "proxy/request_state.h"
 #include "proxy/respond.h"
+#include "proxy/session.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
@@ -213,8 +211,6 @@ static bool request_move_tenant(struct request *r, const struct generation *to)
     return false;
 }
 
-static bool request_authenticate(struct request *r);
-
 void request_undecided(struct request *r, const struct gh_error *error)
 {
     char peer[EXCHANGE_PEER_TEXT_BYTES];
@@ -281,130 +277,6 @@ bool request_begun_anew(struct request *r)
     return true;
 }
 
-/* ---- who asks ---- */
-
-static void request_challenge(struct request *r)
-{
-    exchange_header(r->x, "WWW-Authenticate", "Basic realm=\"gatehouse\", charset=\"UTF-8\"");
-    request_refuse(r, 401, "UNAUTHORIZED", GH_CLIENT_UNAUTHENTICATED,
-                   "authenticate with a user of this gateway");
-}
-
-struct request_password {
-    struct gateway *gateway;
-    struct htpasswd *htpasswd;
-    struct generation *generation; /* keeps the users */
-    char user[HTPASSWD_MAX_USER + 1];
-    char password[HTPASSWD_MAX_PASSWORD + 1];
-    int64_t now_ms;
-    bool is_right;
-};
-
-static void request_password_check(void *arg)
-{
-    struct request_password *check = arg;
-
-    check->is_right = htpasswd_check(check->htpasswd, check->user, check->password, check->now_ms);
-}
-
-static void request_password_checked(struct request *r, void *arg)
-{
-    const struct request_password *check = arg;
-
-    if (!check->is_right) {
-        request_challenge(r);
-        return;
-    }
-    (void)snprintf(r->principal, sizeof(r->principal), "%s", check->user);
-    request_dispatch(r);
-}
-
-static void request_password_release(void *arg)
-{
-    struct request_password *check = arg;
-
-    (void)__atomic_sub_fetch(&check->gateway->password_checks, 1, __ATOMIC_RELAXED);
-    generation_unref(check->generation);
-    explicit_bzero(check, sizeof(*check));
-    free(check);
-}
-
-/* True: go on; false: answered, or a helper checks. */
-static bool request_basic(struct request *r, struct htpasswd *htpasswd, struct bytes value)
-{
-    struct request_password *check = calloc(1, sizeof(*check));
-    struct gh_error busy = {0};
-    unsigned checks;
-
-    if (check == NULL) {
-        request_out_of_memory(r);
-        return false;
-    }
-    check->gateway = r->gateway;
-    check->htpasswd = htpasswd;
-    check->generation = generation_ref(r->generation);
-    check->now_ms = (int64_t)worker_clock_ms();
-    checks = __atomic_add_fetch(&r->gateway->password_checks, 1, __ATOMIC_RELAXED);
-    if (!htpasswd_read_basic(value, check->user, check->password)) {
-        request_password_release(check);
-        request_challenge(r);
-        return false;
-    }
-    if (htpasswd_is_remembered(htpasswd, check->user, check->password, check->now_ms)) {
-        (void)snprintf(r->principal, sizeof(r->principal), "%s", check->user);
-        request_password_release(check);
-        return true;
-    }
-    /* A hash takes a tenth of a second: what waits is bounded, so that guessing cannot pile up. */
-    if (checks > REQUEST_MAX_PASSWORD_CHECKS ||
-        request_run(r, r->gateway->passwords, request_password_check, request_password_checked,
-                    request_password_release, check) == NULL) {
-        request_password_release(check);
-        (void)gh_fail(&busy, GH_TIME_BUDGET_EXCEEDED, "too many passwords are being checked");
-        request_fail(r, 503, "UNAVAILABLE", &busy, 5);
-    }
-    return false;
-}
-
-/* The subject's common name of a client certificate that the listener has verified. */
-static bool request_certificate(struct request *r)
-{
-    X509 *certificate = exchange_peer_certificate(r->x);
-    int len = certificate != NULL
-                  ? X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
-                                              r->principal, sizeof(r->principal))
-                  : -1;
-
-    if (len <= 0 || (size_t)len != strlen(r->principal)) {
-        r->principal[0] = '\0';
-        return false;
-    }
-    return true;
-}
-
-static bool request_authenticate(struct request *r)
-{
-    const struct generation_tenant *tenant = &r->generation->tenants[r->tenant];
-    struct bytes value;
-
-    if (tenant->htpasswd == NULL && !tenant->config->clients.is_mtls) {
-        return true;
-    }
-    if (tenant->config->clients.is_mtls && request_certificate(r)) {
-        return true;
-    }
-    if (tenant->htpasswd == NULL) {
-        request_refuse(r, 403, "DENIED", GH_CLIENT_UNAUTHENTICATED,
-                       "this gateway asks for a client certificate");
-        return false;
-    }
-    if (!http1_head_find(exchange_head(r->x), "authorization", &value)) {
-        request_challenge(r);
-        return false;
-    }
-    return request_basic(r, tenant->htpasswd, value);
-}
-
 /* ---- routing ---- */
 
 static void request_fault(struct request *r, enum route_fault fault)
@@ -447,8 +319,7 @@ static bool request_is_known(const struct request *r)
            (r->route.kind == ROUTE_VERSION && has_prefix);
 }
 
-/* Which tenant: by host first, then by prefix, else the main file's. False: answered. */
-static bool request_find_tenant(struct request *r)
+bool request_find_host(struct request *r)
 {
     const struct config *config = r->generation->config;
     struct bytes host = http1_head_host(exchange_head(r->x));
@@ -473,6 +344,17 @@ static bool request_find_tenant(struct request *r)
             }
             r->tenant = is_host ? t : r->tenant;
         }
+    }
+    return true;
+}
+
+/* Which tenant: by host first, then by prefix, else the main file's. False: answered. */
+static bool request_find_tenant(struct request *r)
+{
+    const struct config *config = r->generation->config;
+
+    if (!request_find_host(r)) {
+        return false;
     }
     for (size_t t = 1; r->tenant == 0 && t < config->tenant_count; t++) {
         const char *prefix = config->tenants[t].prefix;
@@ -504,13 +386,20 @@ static void request_name_image(struct request *r)
     }
 }
 
-static bool request_resolve(struct request *r)
+bool request_resolve(struct request *r)
 {
     struct gh_error error = {0};
 
     if (!target_of_route(r->generation, r->tenant, &r->route, &r->target, &error)) {
         request_fail(r, 404, "NAME_UNKNOWN", &error, 0);
         return false;
+    }
+    if (r->session != NULL) {
+        r->target.upstream = session_upstream(r->session, r->generation, r->tenant);
+        if (r->target.upstream == NULL) {
+            request_out_of_memory(r);
+            return false;
+        }
     }
     request_name_image(r);
     return true;
@@ -586,11 +475,16 @@ static void request_on_request(struct exchange *x)
     r->generation = gateway_generation(r->gateway);
     r->is_head = head->method == HTTP1_METHOD_HEAD;
     exchange_set_context(x, r);
+    if (bytes_equal_cstr(http1_head_path(head), REQUEST_TOKEN_PATH)) {
+        request_token(r);
+        return;
+    }
     fault = route_parse(http1_head_path(head), http1_head_query(head), &r->route);
     if (fault != ROUTE_OK) {
         request_fault(r, fault);
         return;
     }
+    memcpy(r->asked, r->route.name, sizeof(r->asked));
     if (!request_find_tenant(r)) {
         return;
     }
@@ -619,7 +513,7 @@ static void request_count(const struct request *r, const struct exchange_record 
         [HTTP1_METHOD_PUT] = "PUT",       [HTTP1_METHOD_PATCH] = "PATCH",
         [HTTP1_METHOD_DELETE] = "DELETE", [HTTP1_METHOD_OPTIONS] = "OPTIONS",
     };
-    const char *route = route_label(r->route.kind);
+    const char *route = r->is_token ? "token" : route_label(r->route.kind);
     const char *method = methods[exchange_head(r->x)->method];
     struct prom *prom = r->gateway->prom;
 
@@ -662,7 +556,7 @@ static void request_log(const struct request *r, const struct exchange_record *r
                                     .client = exchange_peer(r->x, peer),
                                     .principal = r->principal[0] != '\0' ? r->principal : NULL,
                                     .tenant = r->target.tenant_name,
-                                    .route = route_label(r->route.kind),
+                                    .route = r->is_token ? "token" : route_label(r->route.kind),
                                     .method = method_text,
                                     .target = target_text,
                                     .status = (int)record->status,
@@ -686,6 +580,7 @@ static void request_on_done(struct exchange *x, const struct exchange_record *re
     request_log(r, record);
     pull_leave(r->pull);
     gate_leave(r->gate);
+    request_access_leave(r);
     reach_leave(r->reach);
     referrers_cancel(r->search);
     upstream_cancel(r->fetch);
@@ -715,6 +610,8 @@ const struct exchange_handler *request_handler(void)
 {
     static const struct exchange_handler handler = {
         .on_request = request_on_request,
+        .on_body = request_token_on_body,
+        .on_body_end = request_token_on_body_end,
         .on_done = request_on_done,
         .on_refusal = request_on_refusal,
     };

@@ -106,7 +106,7 @@ static bool request_rewrite_list(const struct request *r, struct bytes body, con
     text_put(out, "{");
     if (r->route.kind == ROUTE_TAGS) {
         text_put_key(out, "name");
-        text_put_json(out, r->route.name);
+        text_put_json(out, r->asked);
     }
     text_put_key(out, key);
     text_put(out, "[");
@@ -129,7 +129,7 @@ static void request_send_list(struct request *r, struct upstream_result *result)
     struct text out;
 
     if (r->route.kind == ROUTE_TAGS) {
-        (void)snprintf(path, sizeof(path), "/v2/%s/tags/list", r->route.name);
+        (void)snprintf(path, sizeof(path), "/v2/%s/tags/list", r->asked);
     }
     text_init(&out, 2 * REQUEST_MAX_LIST_BYTES);
     if (!request_rewrite_list(r, bytes_view(&result->body), key, &out, &error)) {

@@ -24,12 +24,16 @@ struct recorder_note;
 struct referrers_search;
 struct request_fill;
 struct request_job;
+struct session;
+struct session_waiter;
+struct text;
 struct upstream_request;
 
 #define REQUEST_MAX_ACCEPT 1024
 #define REQUEST_MAX_PRINCIPAL 255
 #define REQUEST_MAX_REDECIDED 3        /* times a reload may send one request back */
 #define REQUEST_MAX_PASSWORD_CHECKS 64 /* under way at a time, of all workers */
+#define REQUEST_TOKEN_PATH "/token"
 
 struct request {
     struct exchange *x;
@@ -39,6 +43,7 @@ struct request {
     struct route route;
     struct target target;
     size_t tenant;
+    char asked[ROUTE_MAX_NAME + 1]; /* the name as the client wrote it, with a tenant's prefix */
     bool is_head;
     bool is_evidence_tag;
     struct digest evidence_subject;
@@ -57,6 +62,12 @@ struct request {
     struct upstream_request *fetch;
     struct request_fill *fill;
     struct request_job *job;
+    /* who asks, and what for */
+    bool is_token;               /* of the token endpoint */
+    struct token_ask *token_ask; /* likewise */
+    struct session *session;     /* credentials passed through; NULL: none */
+    struct session_waiter *waiter;
+    struct upstream_request *probe;
     /* a blob being sent */
     bool is_evidence_blob;  /* readable evidence leads to it, and no allowed image */
     int64_t reserved_bytes; /* of gateway->evidence_bytes */
@@ -103,6 +114,21 @@ void request_undecided(struct request *r, const struct gh_error *error);
 /* Ask what leads to something; FN may come at once. */
 void request_reach(struct request *r, const struct reach_ask *ask,
                    void (*fn)(void *ctx, const struct reach_answer *answer));
+/* The target of the route; false: answered. */
+bool request_resolve(struct request *r);
+/* The tenant whose host was asked, else the main file's; false: answered. */
+bool request_find_host(struct request *r);
+
+/* request_access.c: who asks. False: answered, or it goes on later with request_dispatch(). */
+bool request_authenticate(struct request *r);
+void request_access_leave(struct request *r);
+/* request_token.c: our own token endpoint */
+void request_token(struct request *r);
+/* The client of a token request is known: answer it. */
+void request_token_issue(struct request *r);
+void request_token_on_body(struct exchange *x, struct bytes piece);
+void request_token_on_body_end(struct exchange *x);
+void request_token_leave(struct request *r);
 
 /* request_manifest.c */
 void request_manifest(struct request *r);

@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <openssl/rand.h>
 
 #include "cache/blob_store.h"
 #include "cache/decision_store.h"
@@ -34,6 +35,7 @@
 #include "proxy/problems.h"
 #include "proxy/recorder.h"
 #include "proxy/request.h"
+#include "proxy/session.h"
 #include "proxy/tls.h"
 #include "proxy/trust_held.h"
 #include "proxy/trust_refresh.h"
@@ -566,6 +568,7 @@ static void serving_done(struct serving *serving)
     audit_close(serving->audit, gateway_now() * 1000);
     fill_set_free(gateway->fills);
     flights_free(gateway->flights);
+    session_set_free(gateway->sessions);
     decision_store_free(gateway->decisions);
     edges_free(gateway->edges);
     verdict_cache_free(gateway->verdicts);
@@ -606,6 +609,10 @@ static bool serving_prepare(struct serving *serving, struct gh_error *err)
     GH_TRY(trust_held_new(&serving->held, err));
     serving->files = (struct config_files){
         .tuf = trust_held_load, .tuf_context = serving->held, .is_keeping = true};
+    GH_TRY(session_set_new(&gateway->sessions, err));
+    if (RAND_bytes(gateway->token_key, sizeof(gateway->token_key)) != 1) {
+        return gh_fail(err, GH_INTERNAL_ERROR, "no random numbers");
+    }
     GH_TRY(flights_new(&gateway->flights, err));
     GH_TRY(helper_pool_new(SERVING_HELPERS, &gateway->helpers, err));
     GH_TRY(helper_pool_new((unsigned)GH_MAX(cores, 1L), &gateway->verifiers, err));

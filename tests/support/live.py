@@ -23,7 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "deploy"))
 import demo_image  # noqa: E402
 
-BINARY = sys.argv[1] if len(sys.argv) > 1 and os.access(sys.argv[1], os.X_OK) else str(ROOT / "build/gatehouse")
+GIVEN = [argument for argument in sys.argv[1:2] if os.path.isfile(argument) and os.access(argument, os.X_OK)]
+BINARY = (GIVEN or [os.environ.get("GATEHOUSE", str(ROOT / "build/gatehouse"))])[0]
 
 
 def free_port():

@@ -100,7 +100,10 @@ static const struct fault faults[] = {
     {USES "admin: {token_file: open}\n", 5, 21, "everybody on the machine can read"},
     {USES "webhook: {address: 0.0.0.0:5443, tls: {certificate: tls.crt, key: secret}}\n", 5, 1,
      "not supported yet"},
-    {USES "clients: {passthrough: true}\n", 5, 11, "not supported yet"},
+    {USES "clients: {passthrough: true, htpasswd: secret}\n", 5, 24, "could not tell whose"},
+    {USES "clients: {token: {}}\n", 5, 18, "token without htpasswd or mtls"},
+    {USES "clients: {htpasswd: secret, token: {key: secret}}\n", 5, 42, "at least 32"},
+    {USES "clients: {htpasswd: secret, token: {ttl: 1s}}\n", 5, 42, "a duration such as"},
     {USES "clients: {mtls: true}\n", 5, 17, "client_ca"},
     {USES "writers: {push: [ci]}\n", 5, 11, "not supported yet"},
     {USES "default_upstream: ghcr.oi\n", 5, 19, "did you mean \"ghcr.io\""},
@@ -275,6 +278,22 @@ static void config_json_is_valid(void **state)
     (void)state;
     assert_non_null(config);
     assert_string_equal(config->tenants[0].upstreams.items[0].url, "https://ghcr.io");
+    config_unref(config);
+    config_problems_done(&problems);
+}
+
+static void config_list_takes_the_place_of_its_default(void **state)
+{
+    struct config_problems problems;
+    struct config *config =
+        load(USES "listen: [{address: \"127.0.0.1:1\"}, \"127.0.0.1:2\"]\n", NULL, &problems);
+
+    (void)state;
+    memory_print(&problems);
+    assert_non_null(config);
+    assert_int_equal(config->listen.count, 2);
+    assert_string_equal(config->listen.items[0].address, "127.0.0.1:1");
+    assert_string_equal(config->listen.items[1].address, "127.0.0.1:2");
     config_unref(config);
     config_problems_done(&problems);
 }
@@ -523,6 +542,7 @@ int main(void)
         cmocka_unit_test(config_secret_is_never_repeated),
         cmocka_unit_test(config_off_and_no_are_words),
         cmocka_unit_test(config_json_is_valid),
+        cmocka_unit_test(config_list_takes_the_place_of_its_default),
         cmocka_unit_test(config_equal_requirements_are_one_leaf),
         cmocka_unit_test(config_fingerprint_follows_meaning_alone),
         cmocka_unit_test(config_thresholds_reach_the_signer),
