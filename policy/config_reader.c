@@ -351,6 +351,7 @@ static void config_read_objects(struct config_reader *reader, const struct confi
     }
     out->count = 0; /* a default may stand there */
     out->items = config_alloc(reader, count, field->object->size);
+    out->count = 0; /* the default was there before */
     if (out->items == NULL) {
         return;
     }

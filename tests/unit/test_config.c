@@ -66,6 +66,25 @@ static void config_smallest_file_loads(void **state)
     config_problems_done(&problems);
 }
 
+static void config_listen_list_takes_the_place_of_the_default(void **state)
+{
+    struct config_problems problems;
+    char text[1024];
+    struct config *config;
+
+    (void)state;
+    (void)snprintf(text, sizeof(text), "%slisten: [{address: 127.0.0.1:7001}, \"[::1]:7002\"]\n",
+                   smallest);
+    config = load(text, NULL, &problems);
+    memory_print(&problems);
+    assert_non_null(config);
+    assert_int_equal(config->listen.count, 2);
+    assert_string_equal(config->listen.items[0].address, "127.0.0.1:7001");
+    assert_string_equal(config->listen.items[1].address, "[::1]:7002");
+    config_unref(config);
+    config_problems_done(&problems);
+}
+
 /* Every row is the smallest file with something wrong; line and column of the first error. */
 struct fault {
     const char *text;
@@ -537,6 +556,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_smallest_file_loads),
+        cmocka_unit_test(config_listen_list_takes_the_place_of_the_default),
         cmocka_unit_test(config_fault_is_named_with_its_place),
         cmocka_unit_test(config_all_faults_come_at_once),
         cmocka_unit_test(config_secret_is_never_repeated),
