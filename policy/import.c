@@ -20,6 +20,7 @@ struct import_entry {
 static const struct import_entry import_entries[IMPORT_FORMAT_COUNT] = {
     [IMPORT_NOTATION] = {"notation", import_notation},
     [IMPORT_CONTAINERS_POLICY] = {"containers-policy", import_containers},
+    [IMPORT_CLUSTER_IMAGE_POLICY] = {"clusterimagepolicy", import_cluster_image_policy},
 };
 
 bool import_format_find(const char *name, enum import_format *out)

@@ -18,7 +18,7 @@ static const struct import_case given = {settings, GH_COUNT(settings), IMPORT_UN
 static void import_containers_sample_written(void **state)
 {
     struct import_result result;
-    char path[512];
+    char path[2048];
     char *document;
 
     (void)state;
@@ -166,7 +166,7 @@ static void import_containers_fixture_scope_by_scope(void **state)
                                           "bogus/key-data-example",
                                           "bogus/signed-identity-example",
                                           "example.com/sigstore/key-data-example"};
-    char path[512];
+    char path[2048];
     json_t *fixture;
     json_t *scopes;
     json_t *value;

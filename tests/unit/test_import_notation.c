@@ -149,7 +149,7 @@ static bool is_known_difference(const char *name)
 
 static void import_notation_suite_agrees_with_reference(void **state)
 {
-    char path[512];
+    char path[2048];
     char *line = NULL;
     size_t size = 0;
     size_t run = 0;
