@@ -21,6 +21,7 @@ static const struct import_entry import_entries[IMPORT_FORMAT_COUNT] = {
     [IMPORT_NOTATION] = {"notation", import_notation},
     [IMPORT_CONTAINERS_POLICY] = {"containers-policy", import_containers},
     [IMPORT_CLUSTER_IMAGE_POLICY] = {"clusterimagepolicy", import_cluster_image_policy},
+    [IMPORT_KYVERNO] = {"kyverno", import_kyverno},
 };
 
 bool import_format_find(const char *name, enum import_format *out)
