@@ -1,5 +1,6 @@
 #include "proxy/recorder.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,9 @@
 #define RECORDER_SLOTS (1u << 17) /* of what was recorded lately; a clash records once more */
 #define RECORDER_FOLDS 1024
 #define RECORDER_FOLD_MS 60000
+#define RECORDER_FOLD_PROBES 32
+#define RECORDER_FAILURE_BUCKETS 16 /* records of one cause that one client can make in a minute   \
+                                     */
 #define RECORDER_MAX_DECISION (48u * 1024) /* longer ones are recorded without their candidates */
 #define RECORDER_MAX_RECORD (60u * 1024)
 #define RECORDER_MAX_PATH 1024
@@ -255,16 +259,24 @@ static bool recorder_fold(struct recorder *recorder, const struct recorder_note 
                           const char *id)
 {
     uint64_t hash = recorder_hash(id, note->client, 0);
-    struct recorder_fold *fold = &recorder->folds[hash % RECORDER_FOLDS];
+    struct recorder_fold *fold = NULL;
     int64_t now_ms = recorder_now_ms();
 
     LOCK_HOLD(&recorder->lock);
-    if (fold->key == hash && now_ms - fold->since_ms < RECORDER_FOLD_MS) {
-        fold->repeats++;
-        return true;
+    for (size_t i = 0; i < RECORDER_FOLD_PROBES; i++) {
+        struct recorder_fold *at = &recorder->folds[(hash + i) % RECORDER_FOLDS];
+        bool is_over = now_ms - at->since_ms >= RECORDER_FOLD_MS;
+
+        if (at->key == hash && !is_over) {
+            at->repeats++;
+            return true;
+        }
+        if (fold == NULL && (at->key == 0 || (is_over && at->repeats == 0))) {
+            fold = at;
+        }
     }
-    if (fold->key != 0 && fold->repeats > 0) {
-        return false; /* its count is not written yet: record this one whole */
+    if (fold == NULL) {
+        return false; /* the counts there are not written yet: record this one whole */
     }
     *fold = (struct recorder_fold){.key = hash, .since_ms = now_ms};
     memcpy(fold->id, id, GH_MIN(strlen(id), sizeof(fold->id) - 1));
@@ -347,6 +359,7 @@ void recorder_failure(struct recorder *recorder, const struct recorder_note *not
     const char *reason = gh_reason_label(gh_cause_reason(error->cause));
     const char *surface = gate_surface_label(note->surface);
     struct gh_error ignored = {0};
+    char bucket[80];
     struct text body;
 
     prom_add(recorder->gateway->prom, PROM_DECISIONS,
@@ -355,7 +368,11 @@ void recorder_failure(struct recorder *recorder, const struct recorder_note *not
         prom_add(recorder->gateway->prom, PROM_DENIALS,
                  PROM_LABELS(note->tenant, "", surface, reason), 1);
     }
-    if (recorder_fold(recorder, note, note->image)) {
+    /* Any client can name things without end, so names are folded into a few. */
+    (void)snprintf(bucket, sizeof(bucket), "%u-%s",
+                   (unsigned)(recorder_hash(note->image, "", 0) % RECORDER_FAILURE_BUCKETS),
+                   gh_cause_label(error->cause));
+    if (recorder_fold(recorder, note, bucket)) {
         return;
     }
     log_write(recorder->gateway->log,
