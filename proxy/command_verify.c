@@ -1,7 +1,6 @@
 #include "proxy/command_verify.h"
 
 #include <getopt.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,19 +14,16 @@
 #include "metrics/text.h"
 #include "policy/config.h"
 #include "policy/config_schema.h"
-#include "proxy/ask.h"
 #include "proxy/config_files.h"
 #include "proxy/decision_text.h"
-#include "proxy/flight.h"
 #include "proxy/gateway.h"
-#include "proxy/generation.h"
-#include "proxy/helper.h"
+#include "proxy/inquiry.h"
+#include "proxy/remote.h"
 #include "proxy/trust_held.h"
-#include "proxy/upstream.h"
-#include "proxy/worker.h"
 
 static const char command_verify_help[] =
     "usage: gatehouse verify -c FILE [--tenant NAME] [--at TIME] [--output text|json] IMAGE\n"
+    "       gatehouse verify [-c FILE] --remote URL [--output text|json] IMAGE\n"
     "\n"
     "Decides about IMAGE (UPSTREAM/REPOSITORY[:TAG][@DIGEST]) as the gateway would, and shows "
     "each\n"
@@ -36,173 +32,148 @@ static const char command_verify_help[] =
     "  -c, --config FILE    the configuration\n"
     "      --tenant NAME    as this tenant decides (the main file's by default)\n"
     "      --at TIME        decide as of another time (RFC 3339, or a date)\n"
+    "      --remote URL     ask the gateway whose admin API is there; FILE only names its token\n"
     "      --output FORMAT  text (default) or json\n"
     "\n"
     "exit status: 0 allowed, 1 denied, 2 wrong usage or configuration, 3 could not decide\n";
 
 struct command_verify {
-    struct gateway gateway;
-    const char *file;
+    const char *file; /* with a remote: NULL, or where its token is named */
     const char *image;
     const char *tenant;
+    const char *remote; /* NULL: decide here */
     int64_t at_unix_s;
     bool is_json;
-    /* the answer, from the worker */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool is_answered;
-    enum decide_outcome outcome;
-    char *json;
 };
 
-static void command_verify_on_answer(void *ctx, const struct ask_answer *answer)
-{
-    struct command_verify *self = ctx;
-
-    (void)pthread_mutex_lock(&self->mutex);
-    self->is_answered = true;
-    self->outcome = answer->outcome;
-    self->json = strdup(answer->json);
-    (void)pthread_cond_signal(&self->cond);
-    (void)pthread_mutex_unlock(&self->mutex);
-}
-
-struct command_verify_mail {
-    struct worker_mail mail; /* first */
-    struct command_verify *self;
-};
-
-/* The question is asked on the worker, as every other is. */
-static void command_verify_begin(struct worker_mail *mail, struct worker *worker)
-{
-    struct command_verify *self = ((struct command_verify_mail *)mail)->self;
-    const struct ask_question question = {.image = self->image,
-                                          .tenant = self->tenant,
-                                          .surface = GATE_API,
-                                          .is_explaining = true,
-                                          .at_unix_s = self->at_unix_s};
-    static const struct ask_answer none = {.outcome = DECIDE_UNDECIDED, .json = "{}"};
-
-    if (ask_start(&self->gateway, worker, &question, command_verify_on_answer, self) == NULL) {
-        command_verify_on_answer(self, &none);
-    }
-    free(mail);
-}
-
-static void command_verify_free_client(void *client)
-{
-    upstream_client_free(client);
-}
-
-static bool command_verify_start(struct command_verify *self, struct gh_error *err)
-{
-    struct gateway *gateway = &self->gateway;
-    struct command_verify_mail *mail;
-    struct upstream_client *client;
-
-    GH_TRY(flights_new(&gateway->flights, err));
-    GH_TRY(helper_pool_new(1, &gateway->helpers, err));
-    GH_TRY(helper_pool_new(1, &gateway->verifiers, err));
-    GH_TRY(worker_new(0, &gateway->workers[0], err));
-    gateway->worker_count = 1;
-    GH_TRY(upstream_client_new(worker_base(gateway->workers[0]), &client, err));
-    worker_attach(gateway->workers[0], WORKER_SLOT_UPSTREAM,
-                  &(struct worker_member){.self = client, .on_stop = command_verify_free_client});
-    GH_TRY(worker_start(gateway->workers[0], err));
-    mail = calloc(1, sizeof(*mail));
-    if (mail == NULL) {
-        return gh_fail(err, GH_INTERNAL_ERROR, "no memory");
-    }
-    mail->mail.run = command_verify_begin;
-    mail->self = self;
-    worker_post(gateway->workers[0], &mail->mail);
-    return true;
-}
-
-static void command_verify_stop(struct command_verify *self)
-{
-    struct gateway *gateway = &self->gateway;
-
-    if (gateway->worker_count > 0) {
-        worker_join(gateway->workers[0]); /* it hands jobs to the pools: it ends first */
-    }
-    helper_pool_free(gateway->verifiers);
-    helper_pool_free(gateway->helpers);
-    if (gateway->worker_count > 0) {
-        worker_free(gateway->workers[0]);
-    }
-    flights_free(gateway->flights);
-    generation_unref(gateway->generation);
-    lock_done(&gateway->lock);
-}
-
-static bool command_verify_load(struct command_verify *self, struct gh_error *err)
+static bool command_verify_load(const struct command_verify *self, struct config **out,
+                                struct gh_error *err)
 {
     struct config_files files = {.tuf = trust_held_load};
-    struct generation *generation = NULL;
-    struct config *config = NULL;
 
     if (!config_files_load(&files, self->file,
-                           self->at_unix_s != 0 ? self->at_unix_s : gateway_now(), false,
-                           &config)) {
+                           self->at_unix_s != 0 ? self->at_unix_s : gateway_now(), false, out)) {
         return gh_fail(err, GH_POLICY_DENIED, "%s cannot be used", self->file);
     }
-    if (self->tenant != NULL && config_tenant_find(config, self->tenant) == NULL) {
-        config_unref(config);
+    if (self->tenant != NULL && config_tenant_find(*out, self->tenant) == NULL) {
+        config_unref(*out);
         return gh_fail(err, GH_NAME_UNKNOWN, "%s has no tenant called '%.128s'", self->file,
                        self->tenant);
     }
-    GH_TRY(generation_new(config, 1, NULL, &generation, err));
-    gateway_adopt(&self->gateway, generation);
     return true;
 }
 
-static int command_verify_show(struct command_verify *self)
+static void command_verify_show(const struct command_verify *self, const char *json)
 {
-    static const int statuses[] = {[DECIDE_DENY] = 1, [DECIDE_UNDECIDED] = 3, [DECIDE_ALLOW] = 0};
     GH_OWN(sjson_freep) json_t *object = NULL;
     struct gh_error error = {0};
     struct text out;
 
     text_init(&out, 16u * 1024 * 1024);
     if (self->is_json) {
-        text_printf(&out, "%s\n", self->json);
-    } else if (sjson_parse_object(bytes_of(self->json), SJSON_MAX_BYTES, &object, &error)) {
+        text_printf(&out, "%s\n", json);
+    } else if (sjson_parse_object(bytes_of(json), SJSON_MAX_BYTES, &object, &error)) {
         decision_text_people(&out, object);
     }
     (void)fputs(text_cstr(&out), stdout);
     text_done(&out);
-    return statuses[self->outcome];
 }
 
-static int command_verify_run(struct command_verify *self)
+static int command_verify_status(enum decide_outcome outcome)
+{
+    switch (outcome) {
+    case DECIDE_ALLOW:
+        return 0;
+    case DECIDE_UNDECIDED:
+        return 3;
+    case DECIDE_DENY:
+        break;
+    }
+    return 1;
+}
+
+static bool command_verify_here(const struct command_verify *self, int *status,
+                                struct gh_error *err)
+{
+    const struct inquiry_question question = {.image = self->image,
+                                              .tenant = self->tenant,
+                                              .at_unix_s = self->at_unix_s,
+                                              .is_explaining = true};
+    GH_OWN(inquiry_freep) struct inquiry *inquiry = NULL;
+    struct config *config = NULL;
+    char *json = NULL;
+
+    GH_TRY(command_verify_load(self, &config, err));
+    GH_TRY(inquiry_new(config, &inquiry, err));
+    *status = command_verify_status(inquiry_ask(inquiry, &question, &json));
+    if (json != NULL) {
+        command_verify_show(self, json);
+    }
+    free(json);
+    return true;
+}
+
+/* The verdict of an answer; what cannot be read allows nothing. */
+static int command_verify_verdict(const char *json)
+{
+    GH_OWN(sjson_freep) json_t *object = NULL;
+    struct gh_error error = {0};
+    const char *verdict = NULL;
+
+    if (sjson_parse_object(bytes_of(json), SJSON_MAX_BYTES, &object, &error)) {
+        verdict = json_string_value(json_object_get(object, "verdict"));
+    }
+    if (verdict != NULL && strcmp(verdict, "deny") == 0) {
+        return 1;
+    }
+    return verdict != NULL && strcmp(verdict, "allow") == 0 ? 0 : 3;
+}
+
+static bool command_verify_there(const struct command_verify *self, int *status,
+                                 struct gh_error *err)
+{
+    GH_OWN(config_unrefp) struct config *config = NULL;
+    struct text answer;
+    bool is_done;
+
+    if (self->file != NULL) {
+        GH_TRY(command_verify_load(self, &config, err));
+    }
+    text_init(&answer, REMOTE_MAX_ANSWER);
+    is_done = remote_verify(self->remote, config != NULL ? config->admin.token : NULL, self->image,
+                            &answer, err);
+    if (is_done) {
+        *status = command_verify_verdict(text_cstr(&answer));
+        command_verify_show(self, text_cstr(&answer));
+    } else if (err->cause == GH_UPSTREAM_UNAVAILABLE) {
+        *status = 3;
+    }
+    text_done(&answer);
+    return is_done;
+}
+
+static int command_verify_run(const struct command_verify *self)
 {
     struct gh_error error = {0};
     int status = 2;
 
-    lock_init(&self->gateway.lock, GH_RANK_CONFIG);
-    if (!command_verify_load(self, &error) || !command_verify_start(self, &error)) {
+    if (!(self->remote != NULL ? command_verify_there(self, &status, &error)
+                               : command_verify_here(self, &status, &error))) {
         (void)fprintf(stderr, "gatehouse verify: %s\n", error.text);
-        command_verify_stop(self);
-        return status;
     }
-    (void)pthread_mutex_lock(&self->mutex);
-    while (!self->is_answered) {
-        (void)pthread_cond_wait(&self->cond, &self->mutex);
-    }
-    (void)pthread_mutex_unlock(&self->mutex);
-    status = self->json != NULL ? command_verify_show(self) : 3;
-    command_verify_stop(self);
-    free(self->json);
     return status;
 }
 
 static bool command_verify_read_options(struct command_verify *self, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"tenant", required_argument, NULL, 't'},
-        {"at", required_argument, NULL, 'a'},     {"output", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"tenant", required_argument, NULL, 't'},
+        {"at", required_argument, NULL, 'a'},
+        {"output", required_argument, NULL, 'o'},
+        {"remote", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -213,6 +184,9 @@ static bool command_verify_read_options(struct command_verify *self, int argc, c
             break;
         case 't':
             self->tenant = optarg;
+            break;
+        case 'r':
+            self->remote = optarg;
             break;
         case 'a':
             if (!config_parse_time(optarg, CONFIG_START, &self->at_unix_s)) {
@@ -236,31 +210,29 @@ static bool command_verify_read_options(struct command_verify *self, int argc, c
         }
     }
     self->image = optind + 1 == argc ? argv[optind] : NULL;
-    return self->file != NULL && self->image != NULL;
+    if (self->remote != NULL && (self->at_unix_s != 0 || self->tenant != NULL)) {
+        (void)fputs("gatehouse verify: a running gateway decides as of now, and by the image's "
+                    "name: --at and --tenant are for decisions made here\n",
+                    stderr);
+        return false;
+    }
+    return (self->file != NULL || self->remote != NULL) && self->image != NULL;
 }
 
 int command_verify(int argc, char **argv)
 {
-    struct command_verify *self = calloc(1, sizeof(*self));
+    struct command_verify self = {0};
     int status = 2;
 
-    if (self == NULL) {
-        return 2;
-    }
     (void)signal(SIGPIPE, SIG_IGN);
     (void)evthread_use_pthreads();
-    (void)pthread_mutex_init(&self->mutex, NULL);
-    (void)pthread_cond_init(&self->cond, NULL);
-    if (command_verify_read_options(self, argc, argv)) {
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) == 0) {
-            status = command_verify_run(self);
-            curl_global_cleanup();
-        }
-    } else {
+    if (!command_verify_read_options(&self, argc, argv)) {
         (void)fputs(command_verify_help, stderr);
+        return 2;
     }
-    (void)pthread_cond_destroy(&self->cond);
-    (void)pthread_mutex_destroy(&self->mutex);
-    free(self);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) == 0) {
+        status = command_verify_run(&self);
+        curl_global_cleanup();
+    }
     return status;
 }

@@ -8,6 +8,7 @@
 #include "proxy/command_exceptions.h"
 #include "proxy/command_explain.h"
 #include "proxy/command_policy.h"
+#include "proxy/command_replay.h"
 #include "proxy/command_trust.h"
 #include "proxy/command_verify.h"
 #include "proxy/serving.h"
@@ -58,6 +59,7 @@ static const struct {
     {"exceptions", command_exceptions, "the exceptions register"},
     {"policy", command_policy, "compare configurations, import policies of other tools"},
     {"audit", command_audit, "check and search audit logs"},
+    {"replay", command_replay, "a proposed configuration against recorded decisions"},
     {"trust", command_trust, "roots, keys and lists: their age and end; refresh now"},
     {"verify-bundle", verify_bundle_main, "verify a Sigstore bundle over a file"},
     {"tuf", tuf_command_main, "a TUF client"},

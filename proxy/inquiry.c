@@ -1,0 +1,148 @@
+#include "proxy/inquiry.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics/error.h"
+#include "policy/config.h"
+#include "proxy/ask.h"
+#include "proxy/flight.h"
+#include "proxy/gateway.h"
+#include "proxy/generation.h"
+#include "proxy/helper.h"
+#include "proxy/upstream.h"
+#include "proxy/worker.h"
+
+struct inquiry {
+    struct gateway gateway;
+    const struct inquiry_question *question;
+    /* the answer, from the worker */
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool is_answered;
+    enum decide_outcome outcome;
+    char *json;
+};
+
+struct inquiry_mail {
+    struct worker_mail mail; /* first */
+    struct inquiry *inquiry;
+};
+
+static void inquiry_on_answer(void *ctx, const struct ask_answer *answer)
+{
+    struct inquiry *inquiry = ctx;
+
+    (void)pthread_mutex_lock(&inquiry->mutex);
+    inquiry->is_answered = true;
+    inquiry->outcome = answer->outcome;
+    inquiry->json = strdup(answer->json);
+    (void)pthread_cond_signal(&inquiry->cond);
+    (void)pthread_mutex_unlock(&inquiry->mutex);
+}
+
+/* The question is asked on the worker, as every other is. */
+static void inquiry_begin(struct worker_mail *mail, struct worker *worker)
+{
+    struct inquiry *inquiry = ((struct inquiry_mail *)mail)->inquiry;
+    const struct ask_question question = {.image = inquiry->question->image,
+                                          .tenant = inquiry->question->tenant,
+                                          .surface = GATE_API,
+                                          .is_explaining = inquiry->question->is_explaining,
+                                          .at_unix_s = inquiry->question->at_unix_s};
+    static const struct ask_answer none = {.outcome = DECIDE_UNDECIDED, .json = "{}"};
+
+    if (ask_start(&inquiry->gateway, worker, &question, inquiry_on_answer, inquiry) == NULL) {
+        inquiry_on_answer(inquiry, &none);
+    }
+    free(mail);
+}
+
+static void inquiry_free_client(void *client)
+{
+    upstream_client_free(client);
+}
+
+static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct gh_error *err)
+{
+    struct gateway *gateway = &inquiry->gateway;
+    struct generation *generation = NULL;
+    struct upstream_client *client;
+
+    GH_TRY(generation_new(config, 1, NULL, &generation, err));
+    gateway_adopt(gateway, generation);
+    GH_TRY(flights_new(&gateway->flights, err));
+    GH_TRY(helper_pool_new(1, &gateway->helpers, err));
+    GH_TRY(helper_pool_new(1, &gateway->verifiers, err));
+    GH_TRY(worker_new(0, &gateway->workers[0], err));
+    gateway->worker_count = 1;
+    GH_TRY(upstream_client_new(worker_base(gateway->workers[0]), &client, err));
+    worker_attach(gateway->workers[0], WORKER_SLOT_UPSTREAM,
+                  &(struct worker_member){.self = client, .on_stop = inquiry_free_client});
+    return worker_start(gateway->workers[0], err);
+}
+
+bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err)
+{
+    GH_OWN(inquiry_freep) struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+
+    if (inquiry == NULL) {
+        config_unref(config);
+        return gh_fail(err, GH_INTERNAL_ERROR, "no memory");
+    }
+    lock_init(&inquiry->gateway.lock, GH_RANK_CONFIG);
+    (void)pthread_mutex_init(&inquiry->mutex, NULL);
+    (void)pthread_cond_init(&inquiry->cond, NULL);
+    GH_TRY(inquiry_start(inquiry, config, err));
+    *out = GH_TAKE(inquiry);
+    return true;
+}
+
+void inquiry_free(struct inquiry *inquiry)
+{
+    struct gateway *gateway;
+
+    if (inquiry == NULL) {
+        return;
+    }
+    gateway = &inquiry->gateway;
+    if (gateway->worker_count > 0) {
+        worker_join(gateway->workers[0]); /* it hands jobs to the pools: it ends first */
+    }
+    helper_pool_free(gateway->verifiers);
+    helper_pool_free(gateway->helpers);
+    if (gateway->worker_count > 0) {
+        worker_free(gateway->workers[0]);
+    }
+    flights_free(gateway->flights);
+    generation_unref(gateway->generation);
+    lock_done(&gateway->lock);
+    (void)pthread_cond_destroy(&inquiry->cond);
+    (void)pthread_mutex_destroy(&inquiry->mutex);
+    free(inquiry->json);
+    free(inquiry);
+}
+
+enum decide_outcome inquiry_ask(struct inquiry *inquiry, const struct inquiry_question *question,
+                                char **json)
+{
+    struct inquiry_mail *mail = calloc(1, sizeof(*mail));
+
+    *json = NULL;
+    if (mail == NULL) {
+        return DECIDE_UNDECIDED;
+    }
+    inquiry->question = question;
+    inquiry->is_answered = false;
+    mail->mail.run = inquiry_begin;
+    mail->inquiry = inquiry;
+    worker_post(inquiry->gateway.workers[0], &mail->mail);
+    (void)pthread_mutex_lock(&inquiry->mutex);
+    while (!inquiry->is_answered) {
+        (void)pthread_cond_wait(&inquiry->cond, &inquiry->mutex);
+    }
+    (void)pthread_mutex_unlock(&inquiry->mutex);
+    *json = GH_TAKE(inquiry->json);
+    return *json != NULL ? inquiry->outcome : DECIDE_UNDECIDED;
+}

@@ -1,0 +1,40 @@
+/*
+ * A gateway without stores and listeners inside a command: decides about one image after the other
+ * as the gateway would, from the network. Nothing is kept, recorded or counted.
+ *
+ * Threads: one; it runs a worker and helpers of its own
+ */
+#ifndef PROXY_INQUIRY_H
+#define PROXY_INQUIRY_H
+
+#include "gatehouse.h"
+#include "policy/decide.h"
+
+struct config;
+struct gh_error;
+struct inquiry;
+
+/*
+ * The caller has run curl_global_init() and evthread_use_pthreads().
+ *
+ * Takes: config: taken
+ * Gives: *out: new, inquiry_free()
+ * Fails: INTERNAL_ERROR, POLICY_DENIED (a file that cannot be used)
+ */
+GH_CHECKED bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err);
+void inquiry_free(struct inquiry *inquiry);
+GH_DEFINE_FREEP(inquiry, struct inquiry)
+
+struct inquiry_question {
+    const char *image;  /* upstream/repository[:tag][@digest] */
+    const char *tenant; /* NULL: the main file's */
+    int64_t at_unix_s;  /* 0: now */
+    bool is_explaining; /* every candidate is judged */
+};
+
+/* Blocks until it is decided. Gives: *json: new (free()), the object of `verify --output json`;
+ * NULL when memory is out, and the outcome is undecided then. */
+enum decide_outcome inquiry_ask(struct inquiry *inquiry, const struct inquiry_question *question,
+                                char **json);
+
+#endif
