@@ -144,12 +144,23 @@ struct config_cache {
     int64_t denial_ttl_s;
 };
 
+/* Where copies of audit records go. */
+struct config_audit_sink {
+    struct config_at at;
+    const char *url;
+    const char *ca;         /* path or NULL */
+    const char *token_file; /* path or NULL */
+    const char *token;      /* read from token_file, or NULL */
+    int64_t queue_bytes;
+};
+
 struct config_audit {
     struct config_at at;
     const char *path;           /* default: audit.jsonl in storage.path */
     const char *checkpoint_key; /* path or NULL */
     int64_t checkpoint_every_s;
-    int on_failure; /* deny alone */
+    int on_failure;                 /* deny alone */
+    struct config_audit_sink *sink; /* NULL: none */
 };
 
 struct config_fetch {

@@ -261,6 +261,38 @@ static void compile_clients(struct compile *compile)
     compile->tenant->clients = *clients;
 }
 
+static void compile_audit_sink(struct compile *compile, struct config_audit_sink *sink)
+{
+    static const char *const schemes[] = {"udp://", "tcp://", "unix:/", "http://", "https://"};
+    bool is_known = false;
+    bool is_http;
+
+    if (sink == NULL || sink->url == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < GH_COUNT(schemes); i++) {
+        is_known = is_known || (strncmp(sink->url, schemes[i], strlen(schemes[i])) == 0 &&
+                                sink->url[strlen(schemes[i])] != '\0');
+    }
+    if (!is_known) {
+        config_error(
+            &compile->reader, compile_node(&sink->at, "url"),
+            "audit: sink: found %s, expected udp://HOST:PORT, tcp://HOST:PORT, unix:/PATH, "
+            "http://… or https://…",
+            sink->url);
+    }
+    is_http = strncmp(sink->url, "http", 4) == 0;
+    if (!is_http && (sink->token_file != NULL || sink->ca != NULL)) {
+        config_error(&compile->reader, sink->at.node,
+                     "audit: sink: token_file and ca are for http and https alone");
+    }
+    compile_file(compile, compile_node(&sink->at, "ca"), sink->ca, false);
+    if (sink->token_file != NULL) {
+        sink->token =
+            compile_secret(compile, compile_node(&sink->at, "token_file"), sink->token_file);
+    }
+}
+
 void compile_process(struct compile *compile)
 {
     struct config *config = compile->config;
@@ -280,6 +312,7 @@ void compile_process(struct compile *compile)
     }
     compile_file(compile, compile_node(&config->audit.at, "checkpoint_key"),
                  config->audit.checkpoint_key, true);
+    compile_audit_sink(compile, config->audit.sink);
     compile_listeners(compile);
     compile_fetch(compile);
 }

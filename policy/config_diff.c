@@ -117,6 +117,21 @@ static void config_diff_settings(struct config_diff *diff, const char *section, 
     }
 }
 
+static void config_diff_sink(struct config_diff *diff, const struct config_audit_sink *before,
+                             const struct config_audit_sink *after)
+{
+    const char *one = before != NULL ? before->url : NULL;
+    const char *two = after != NULL ? after->url : NULL;
+
+    if (config_diff_texts_differ(one, two)) {
+        config_diff_tell(diff, &(struct config_change){.kind = "setting",
+                                                       .name = "audit.sink",
+                                                       .what = "value",
+                                                       .before = one,
+                                                       .after = two});
+    }
+}
+
 /* ---- tenants ---- */
 
 static void config_diff_upstream(struct config_diff *diff, const struct config_upstream *before,
@@ -248,6 +263,7 @@ size_t config_diff(const struct config *before, const struct config *after, int6
     config_diff_settings(&diff, "limits", &before->limits, &after->limits);
     config_diff_settings(&diff, "cache", &before->cache, &after->cache);
     config_diff_settings(&diff, "audit", &before->audit, &after->audit);
+    config_diff_sink(&diff, before->audit.sink, after->audit.sink);
     config_diff_settings(&diff, "admin", &before->admin, &after->admin);
     config_diff_number(&diff, "workers", before->workers, after->workers);
     config_diff_number(&diff, "offline", before->is_offline, after->is_offline);

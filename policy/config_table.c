@@ -99,6 +99,21 @@ static const struct config_field fields_cache[] = {
 };
 static OBJECT(cache, config_cache, .help = "Lifetimes.");
 
+static const struct config_field fields_audit_sink[] = {
+    {"url", CONFIG_TEXT, CONFIG_REQUIRED, AT(config_audit_sink, url),
+     .help = "Syslog (RFC 5424) at udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH, or a collector "
+             "at http(s)://… that takes JSON lines by POST."},
+    {"ca", CONFIG_PATH, 0, AT(config_audit_sink, ca),
+     .help = "PEM file with authorities for https, instead of the system's."},
+    {"token_file", CONFIG_SECRET, 0, AT(config_audit_sink, token_file),
+     .help = "File with a bearer token for the collector."},
+    {"queue", CONFIG_SIZE, 0, AT(config_audit_sink, queue_bytes), "256MiB", .min = 64 << 10,
+     .max = INT64_MAX, .help = "How far it may be behind; older records are passed over, counted "
+                               "and recorded as a gap."},
+};
+static OBJECT(audit_sink, config_audit_sink, .shorthand = "url",
+              .help = "A second place for audit records; never waited for.");
+
 static const struct config_field fields_audit[] = {
     {"path", CONFIG_PATH, 0, AT(config_audit, path),
      .help = "The log; audit.jsonl in storage.path by default."},
@@ -108,6 +123,8 @@ static const struct config_field fields_audit[] = {
      .max = 86400, .help = "Time between checkpoints."},
     {"on_failure", CONFIG_ENUM, 0, AT(config_audit, on_failure), "deny", "deny",
      .help = "What cannot be recorded is not allowed; there is no other value."},
+    {"sink", CONFIG_OBJECT, 0, AT(config_audit, sink), .object = &config_object_audit_sink,
+     .help = "A second place for every record: syslog or an HTTP collector."},
 };
 static OBJECT(audit, config_audit, .help = "The audit log.");
 

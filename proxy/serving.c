@@ -24,6 +24,7 @@
 #include "metrics/log.h"
 #include "metrics/text.h"
 #include "proxy/admin.h"
+#include "proxy/audit_sink.h"
 #include "proxy/config_files.h"
 #include "proxy/fill.h"
 #include "proxy/flight.h"
@@ -64,6 +65,7 @@ struct serving {
     const char *file;
     struct config_files files;
     struct audit *audit;
+    struct audit_sink *sink; /* NULL: none */
     struct quota *quota;
     struct event_base *base;
     struct event *signals[4];
@@ -235,6 +237,7 @@ static bool serving_open_audit(struct serving *serving, const struct config *con
 {
     GH_OWN(bytes_buf_done) struct bytes_buf key = {0};
     unsigned mode;
+    struct audit_head head;
     struct audit_config audit = {.path = config->audit.path,
                                  .checkpoint_every_ms = config->audit.checkpoint_every_s * 1000};
 
@@ -244,7 +247,9 @@ static bool serving_open_audit(struct serving *serving, const struct config *con
         audit.key_pem_len = key.len;
     }
     GH_TRY(audit_open(&audit, gateway_now() * 1000, &serving->audit, err));
-    return recorder_new(&serving->gateway, serving->audit, &serving->gateway.recorder, err);
+    GH_TRY(recorder_new(&serving->gateway, serving->audit, &serving->gateway.recorder, err));
+    audit_get_head(serving->audit, &head);
+    return audit_sink_new(&serving->gateway, config, head.seq, &serving->sink, err);
 }
 
 static unsigned serving_worker_count(const struct config *config)
@@ -564,6 +569,7 @@ static void serving_done(struct serving *serving)
     if (gateway->recorder != NULL) {
         recorder_stop(gateway->recorder);
     }
+    audit_sink_free(serving->sink);
     recorder_free(gateway->recorder);
     audit_close(serving->audit, gateway_now() * 1000);
     fill_set_free(gateway->fills);
