@@ -323,8 +323,8 @@ static void command_trust_refresh(struct command_trust *self, const struct confi
     bool is_done;
 
     trust_held_ask(config, tenant, root, &ask);
-    is_done = trust_held_update(&config->fetch, config->is_offline, &ask, self->now_unix_s, &status,
-                                &error);
+    is_done = trust_held_update(&config->fetch, config->is_offline, &ask, self->now_unix_s, NULL,
+                                &status, &error);
     self->is_failed = self->is_failed || !is_done;
     if (!self->is_json) {
         if (is_done) {

@@ -652,10 +652,11 @@ static bool serving_start(struct serving *serving, const struct config *config,
     GH_TRY(serving_open_listeners(serving, config, err));
     GH_TRY(serving_record_start(serving, config, err));
     GH_TRY(housekeeping_new(&serving->gateway, &serving->housekeeping, err));
-    GH_TRY(trust_refresh_new(&serving->gateway, serving_renew, serving, &serving->trust, err));
     prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, 1);
     prom_set(serving->gateway.prom, PROM_BUILD_INFO, PROM_LABELS(GATEHOUSE_VERSION), 1);
     serving_show_generation(serving, serving->gateway.generation);
+    /* The last: from here on the first generation may be replaced. */
+    GH_TRY(trust_refresh_new(&serving->gateway, serving_renew, serving, &serving->trust, err));
     trust_refresh_wait(serving->trust);
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_start(serving->listeners[i].listener);

@@ -275,7 +275,7 @@ static bool trust_held_make_folders(const char *storage, struct gh_error *err)
 }
 
 bool trust_held_update(const struct config_fetch *fetch, bool is_offline,
-                       const struct config_tuf_ask *ask, int64_t now_unix_s,
+                       const struct config_tuf_ask *ask, int64_t now_unix_s, const int *stop,
                        struct tuf_status *status, struct gh_error *err)
 {
     GH_OWN(trust_held_str_freep) char *folder = NULL;
@@ -284,7 +284,8 @@ bool trust_held_update(const struct config_fetch *fetch, bool is_offline,
     struct tuf_refresh refresh = {.url = url,
                                   .initial_root = ask->initial_root,
                                   .target = TRUST_HELD_TARGET,
-                                  .now_unix_s = now_unix_s};
+                                  .now_unix_s = now_unix_s,
+                                  .stop = stop};
 
     if (url == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "out of memory");
@@ -295,5 +296,8 @@ bool trust_held_update(const struct config_fetch *fetch, bool is_offline,
     GH_TRY(trust_held_folder(ask, &folder, err));
     GH_TRY(trust_held_make_folders(ask->storage, err));
     refresh.folder = folder;
+    if (stop != NULL && trust_held_is_busy(folder)) {
+        return gh_fail(err, GH_UPSTREAM_UNAVAILABLE, "another process is refreshing it");
+    }
     return tuf_refresh_run(&refresh, &target, status, err);
 }

@@ -38,12 +38,13 @@ void trust_held_ask(const struct config *config, const struct config_tenant *ten
                     const struct config_root *root, struct config_tuf_ask *out);
 
 /*
- * Refresh now, from where `fetch.rewrite` leads. Blocks.
+ * Refresh now, from where `fetch.rewrite` leads. Blocks; where STOP is given it ends soon after
+ * *STOP is not 0 (read atomically), and another process at the same work is not waited for.
  *
  * Fails: as tuf_refresh_run(); POLICY_DENIED where `offline` forbids it
  */
 GH_CHECKED bool trust_held_update(const struct config_fetch *fetch, bool is_offline,
                                   const struct config_tuf_ask *ask, int64_t now_unix_s,
-                                  struct tuf_status *status, struct gh_error *err);
+                                  const int *stop, struct tuf_status *status, struct gh_error *err);
 
 #endif

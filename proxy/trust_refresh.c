@@ -41,6 +41,7 @@ struct trust_refresh {
     struct lock lock; /* rank GH_RANK_LIMIT: the flags */
     struct lock_cond wake;
     bool is_stopping;
+    int stop; /* atomic: is_stopping, for transfers under way */
     bool is_past_first_round;
     struct trust_refresh_item *items; /* the thread's own */
 };
@@ -136,7 +137,8 @@ static void trust_refresh_fetch(struct trust_refresh *refresh, const struct conf
     struct gh_error error = {0};
     int64_t now = gateway_now();
 
-    if (!trust_held_update(&config->fetch, config->is_offline, ask, now, &status, &error)) {
+    if (!trust_held_update(&config->fetch, config->is_offline, ask, now, &refresh->stop, &status,
+                           &error)) {
         trust_refresh_failed(refresh, item, ask, root, &error);
         return;
     }
@@ -283,6 +285,7 @@ void trust_refresh_free(struct trust_refresh *refresh)
     }
     lock_acquire(&refresh->lock);
     refresh->is_stopping = true;
+    __atomic_store_n(&refresh->stop, 1, __ATOMIC_RELAXED);
     lock_cond_broadcast(&refresh->wake);
     lock_release(&refresh->lock);
     (void)pthread_join(refresh->thread, NULL);

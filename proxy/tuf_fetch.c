@@ -16,6 +16,7 @@ struct tuf_fetch {
     char *targets_url;
     bool is_loopback; /* both are: a proxy for the world outside does not apply */
     CURL *curl;
+    const int *stop; /* may be NULL */
 };
 
 /* What one transfer collects. */
@@ -156,6 +157,19 @@ static size_t fetch_on_data(char *data, size_t size, size_t count, void *arg)
     return body->is_cut ? 0 : size * count;
 }
 
+void tuf_fetch_watch(struct tuf_fetch *fetch, const int *stop)
+{
+    fetch->stop = stop;
+}
+
+static int fetch_on_progress(void *arg, curl_off_t to_get, curl_off_t got, curl_off_t to_put,
+                             curl_off_t put)
+{
+    const struct tuf_fetch *fetch = arg;
+
+    return fetch->stop != NULL && __atomic_load_n(fetch->stop, __ATOMIC_RELAXED) != 0 ? 1 : 0;
+}
+
 static bool fetch_set_options(const struct tuf_fetch *fetch, const char *url,
                               struct fetch_body *body)
 {
@@ -168,6 +182,9 @@ static bool fetch_set_options(const struct tuf_fetch *fetch, const char *url,
            curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            (!fetch->is_loopback || curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK) &&
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, fetch_on_progress) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_XFERINFODATA, (void *)fetch) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)TUF_FETCH_CONNECT_TIMEOUT_MS) ==
                CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TUF_FETCH_TIMEOUT_MS) == CURLE_OK &&

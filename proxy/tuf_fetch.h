@@ -32,6 +32,8 @@ struct tuf_fetch;
 GH_CHECKED bool tuf_fetch_new(const char *metadata_url, const char *targets_url,
                               struct tuf_fetch **out, struct gh_error *err);
 void tuf_fetch_free(struct tuf_fetch *fetch);
+/* Transfers end within a second once *STOP (read atomically, borrowed; NULL: never) is not 0. */
+void tuf_fetch_watch(struct tuf_fetch *fetch, const int *stop);
 GH_DEFINE_FREEP(tuf_fetch, struct tuf_fetch)
 
 /*

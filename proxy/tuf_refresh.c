@@ -119,6 +119,7 @@ bool tuf_refresh_run(const struct tuf_refresh *refresh, struct bytes_buf *out,
     GH_TRY(tuf_state_open(refresh->folder, true, &state, err));
     GH_TRY(refresh_begin(refresh, state, err));
     GH_TRY(refresh_new_fetch(refresh, &fetch, err));
+    tuf_fetch_watch(fetch, refresh->stop);
     GH_TRY(tuf_client_new(refresh->now_unix_s, &client, err));
     GH_TRY(tuf_fetch_drive(fetch, state, client, NULL, NULL, NULL, err));
     GH_TRY(refresh_target(refresh, fetch, state, client, &target, err));

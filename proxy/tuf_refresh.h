@@ -23,6 +23,7 @@ struct tuf_refresh {
     struct bytes initial_root; /* used until the folder holds a root */
     const char *target;        /* "trusted_root.json" */
     int64_t now_unix_s;
+    const int *stop; /* as tuf_fetch_watch(); may be NULL */
 };
 
 /*

@@ -2,7 +2,9 @@
 import json
 import pathlib
 import shutil
+import socket
 import sys
+import time
 
 import pytest
 
@@ -188,6 +190,17 @@ def test_verify_and_check_use_what_is_held(tmp_path, registry, repository):
     assert run("trust", "update", "-c", gateway.file).returncode == 0
     assert "has not been fetched yet" not in run("check", "-c", gateway.file).stderr
     assert run("verify", "-c", gateway.file, IMAGE + ":v1").returncode == 0
+
+
+def test_repository_that_hangs_holds_neither_the_start_nor_the_end(tmp_path, registry, repository):
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts, says nothing
+        root = tuf_root(repository, f"http://127.0.0.1:{hung.getsockname()[1]}")
+        gateway = Gateway(tmp_path / "g", keyless_config(registry, root))
+        with gateway:  # after its ten seconds
+            assert gateway.pull(IMAGE, "v1")[:2] == (503, "trust_root_missing")
+            began = time.monotonic()
+            gateway.stop()
+            assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("variant,cause", [
