@@ -22,6 +22,7 @@ static const struct import_entry import_entries[IMPORT_FORMAT_COUNT] = {
     [IMPORT_CONTAINERS_POLICY] = {"containers-policy", import_containers},
     [IMPORT_CLUSTER_IMAGE_POLICY] = {"clusterimagepolicy", import_cluster_image_policy},
     [IMPORT_KYVERNO] = {"kyverno", import_kyverno},
+    [IMPORT_CONNAISSEUR] = {"connaisseur", import_connaisseur},
 };
 
 bool import_format_find(const char *name, enum import_format *out)

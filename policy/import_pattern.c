@@ -47,6 +47,13 @@ bool import_pattern_add(struct import_work *work, struct import_at at, const cha
     return true;
 }
 
+/* Any tag, or any digest: `>` stands for a `*` that crosses. */
+static bool import_is_any(const char *text)
+{
+    text += strncmp(text, "sha256:", 7) == 0 ? 7 : 0;
+    return strcmp(text, "*") == 0 || strcmp(text, ">") == 0;
+}
+
 /* Cut tag and digest patterns off; *digest holds a full digest or NULL. */
 static bool import_cut_tag(struct import_work *work, struct import_at at, char *text,
                            enum import_class tags, const char **digest)
@@ -62,14 +69,13 @@ static bool import_cut_tag(struct import_work *work, struct import_at at, char *
             strpbrk(mark + 1, "*?") == NULL) {
             *digest = mark + 1;
         } else {
-            is_all = strcmp(mark + 1, "*") == 0 || strcmp(mark + 1, "sha256:*") == 0;
+            is_all = import_is_any(mark + 1);
         }
     }
     mark = slash == NULL ? NULL : strchr(slash, ':');
     if (mark != NULL) {
         *mark = '\0';
-        is_all = is_all &&
-                 (strcmp(mark + 1, "*") == 0 || strcmp(mark + 1, "**") == 0 || *digest != NULL);
+        is_all = is_all && (import_is_any(mark + 1) || *digest != NULL);
     }
     if (!is_all && tags == IMPORT_X) {
         return import_refuse(work, at,
