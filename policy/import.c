@@ -23,6 +23,7 @@ static const struct import_entry import_entries[IMPORT_FORMAT_COUNT] = {
     [IMPORT_CLUSTER_IMAGE_POLICY] = {"clusterimagepolicy", import_cluster_image_policy},
     [IMPORT_KYVERNO] = {"kyverno", import_kyverno},
     [IMPORT_CONNAISSEUR] = {"connaisseur", import_connaisseur},
+    [IMPORT_BINAUTHZ] = {"binauthz", import_binauthz},
 };
 
 bool import_format_find(const char *name, enum import_format *out)
