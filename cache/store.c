@@ -140,9 +140,11 @@ static bool store_open_databases(struct store *store, MDB_txn *txn, struct gh_er
     uint64_t schema;
 
     for (int db = 0; db < STORE_DB_COUNT; db++) {
-        GH_TRY(store_mdb_ok(mdb_dbi_open(txn, store_db_rows[db].name,
-                                         store_db_rows[db].flags | MDB_CREATE, &store->dbs[db]),
-                            "open", err));
+        GH_TRY(store_mdb_ok(
+            mdb_dbi_open(txn, store_db_rows[db].name,
+                         store_db_rows[db].flags | (store->is_read_only ? 0 : MDB_CREATE),
+                         &store->dbs[db]),
+            "open", err));
     }
     schema = store_meta_get(store, txn, "schema");
     if (schema != 0 && schema != STORE_SCHEMA) {
@@ -152,6 +154,9 @@ static bool store_open_databases(struct store *store, MDB_txn *txn, struct gh_er
                        store->path, (unsigned long long)schema, STORE_SCHEMA);
     }
     store->epoch = (uint32_t)store_meta_get(store, txn, "epoch");
+    if (store->is_read_only) {
+        return true;
+    }
     if (!store->was_clean || store->epoch == 0) {
         store->epoch++;
     }
@@ -161,21 +166,24 @@ static bool store_open_databases(struct store *store, MDB_txn *txn, struct gh_er
 
 static bool store_open_env(struct store *store, struct gh_error *err)
 {
+    unsigned read_only = store->is_read_only ? MDB_RDONLY : 0;
     char index[FOLDER_MAX_PATH];
     MDB_txn *txn = NULL;
     MDB_stat stat;
 
     GH_TRY(folder_join(store->path, "index", index, err));
-    GH_TRY(folder_make(index, err));
+    if (!store->is_read_only) {
+        GH_TRY(folder_make(index, err));
+    }
     GH_TRY(store_mdb_ok(mdb_env_create(&store->env), "create", err));
     GH_TRY(store_mdb_ok(mdb_env_set_maxdbs(store->env, STORE_DB_COUNT), "open", err));
     GH_TRY(store_mdb_ok(mdb_env_set_maxreaders(store->env, STORE_MAX_READERS), "open", err));
     /* The map is address space; the file grows with what is written. So it is made as large as it
      * may ever be, because growing it later needs every reader to stop. */
     GH_TRY(store_mdb_ok(mdb_env_set_mapsize(store->env, store->map_bytes), "map", err));
-    GH_TRY(store_mdb_ok(mdb_env_open(store->env, index, MDB_NOTLS | MDB_NORDAHEAD, 0600), "open",
-                        err));
-    GH_TRY(store_mdb_ok(mdb_txn_begin(store->env, NULL, 0, &txn), "begin", err));
+    GH_TRY(store_mdb_ok(
+        mdb_env_open(store->env, index, MDB_NOTLS | MDB_NORDAHEAD | read_only, 0600), "open", err));
+    GH_TRY(store_mdb_ok(mdb_txn_begin(store->env, NULL, read_only, &txn), "begin", err));
     if (!store_open_databases(store, txn, err)) {
         mdb_txn_abort(txn);
         return false;
@@ -246,6 +254,26 @@ static struct store *store_alloc(void)
     return store;
 }
 
+/* The folder, its lock and its key; of a store that is only looked at, the key alone. */
+static bool store_open_folder(struct store *store, struct gh_error *err)
+{
+    char key[FOLDER_MAX_PATH];
+
+    if (store->is_read_only) {
+        GH_TRY(folder_join(store->path, "mac.key", key, err));
+        if (access(key, R_OK) != 0) {
+            return gh_fail(err, GH_INTERNAL_ERROR, "there is no store to read in %s", store->path);
+        }
+        store->is_stopping = true; /* for store_submit() */
+        return folder_key(store->path, store->mac_key, err);
+    }
+    GH_TRY(folder_make(store->path, err));
+    GH_TRY(folder_check_local(store->path, err));
+    GH_TRY(folder_lock(store->path, &store->lock_fd, err));
+    GH_TRY(folder_key(store->path, store->mac_key, err));
+    return folder_take_clean(store->path, &store->was_clean, err);
+}
+
 bool store_open(const struct store_config *config, struct store **out, struct gh_error *err)
 {
     GH_OWN(store_freep) struct store *store = store_alloc();
@@ -258,17 +286,16 @@ bool store_open(const struct store_config *config, struct store **out, struct gh
     }
     memcpy(store->path, config->path, strlen(config->path) + 1);
     store->map_bytes = config->map_bytes != 0 ? config->map_bytes : STORE_MAP_BYTES_DEFAULT;
-    GH_TRY(folder_make(store->path, err));
-    GH_TRY(folder_check_local(store->path, err));
-    GH_TRY(folder_lock(store->path, &store->lock_fd, err));
-    GH_TRY(folder_key(store->path, store->mac_key, err));
-    GH_TRY(folder_take_clean(store->path, &store->was_clean, err));
+    store->is_read_only = config->is_read_only;
+    GH_TRY(store_open_folder(store, err));
     GH_TRY(store_open_env(store, err));
     if (pthread_key_create(&store->mine, store_reader_leave) != 0) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no thread key is left");
     }
     store->has_key = true;
-    GH_TRY(store_queue_start(store, err));
+    if (!store->is_read_only) {
+        GH_TRY(store_queue_start(store, err));
+    }
     *out = GH_TAKE(store);
     return true;
 }
@@ -278,6 +305,10 @@ void store_close(struct store *store)
     char path[FOLDER_MAX_PATH];
 
     if (store == NULL) {
+        return;
+    }
+    if (store->is_read_only) {
+        store_free(store);
         return;
     }
     store_tick(store);

@@ -54,6 +54,9 @@ struct store_config {
     const char *path;
     uint64_t
         map_bytes; /* the most the index may hold; 0 for the default. Address space, not disk */
+    /* Only look at a store, also while another process has it open. What that has not committed is
+     * not seen; nothing is made or changed, and every submit fails. */
+    bool is_read_only;
 };
 
 /*

@@ -74,6 +74,7 @@ struct store_write {
 struct store {
     char path[FOLDER_MAX_PATH];
     int lock_fd;
+    bool is_read_only;
     bool was_clean;
     uint32_t epoch;
     uint8_t mac_key[FOLDER_KEY_BYTES];

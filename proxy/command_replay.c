@@ -26,16 +26,21 @@
 #define REPLAY_MAX_OUTPUT (64u * 1024 * 1024)
 
 static const char replay_help[] =
-    "usage: gatehouse replay -c NEW [--since WHEN] [--log FILE]... [--output text|json]\n"
+    "usage: gatehouse replay -c NEW [--since WHEN] [--log FILE]... [--store PATH] [--output "
+    "text|json]\n"
     "\n"
     "Decides anew, by the proposed configuration NEW, about every image that the audit log has a\n"
     "decision about, and lists what would newly be denied or allowed, by owner and image. Evidence "
     "is\n"
-    "fetched from the registries; nothing is stored or recorded.\n"
+    "fetched from the registries, or, with --store, taken from a gateway's store alone, which may\n"
+    "be in use; what is not stored there is listed as not decided. Nothing is stored or "
+    "recorded.\n"
     "\n"
     "  -c, --config NEW     the proposed configuration\n"
     "      --since WHEN     a time, a date, or how long ago (7d); all by default\n"
     "      --log FILE       the audit log, earlier parts first (that of NEW by default)\n"
+    "      --store PATH     storage.path of the gateway that made the decisions; no registry is\n"
+    "                       asked\n"
     "      --output FORMAT  text (default) or json\n"
     "\n"
     "exit status: 0 nothing is newly denied, 1 something is, 2 wrong usage or configuration, 3\n"
@@ -45,6 +50,7 @@ struct replay {
     const char *file;
     const char *logs[REPLAY_MAX_LOGS];
     size_t log_count;
+    const char *store; /* NULL: ask the registries */
     bool is_json;
     struct audit_filter filter;
     json_t *subjects; /* by tenant and image: the last decision recorded */
@@ -290,7 +296,11 @@ static bool replay_decide(struct replay *replay, struct gh_error *err)
         config_unref(config);
         return false;
     }
-    GH_TRY(inquiry_new(config, &inquiry, err));
+    if (replay->store != NULL) {
+        GH_TRY(inquiry_new_stored(config, replay->store, &inquiry, err));
+    } else {
+        GH_TRY(inquiry_new(config, &inquiry, err));
+    }
     json_object_foreach (replay->subjects, key, subject) {
         replay_ask(replay, inquiry, subject);
     }
@@ -333,10 +343,13 @@ static bool replay_read_since(const char *text, struct replay *replay)
 /* -1: go on; else the exit status. */
 static int replay_options(struct replay *replay, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"since", required_argument, NULL, 's'},
-        {"log", required_argument, NULL, 'l'},    {"output", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"since", required_argument, NULL, 's'},
+                                            {"log", required_argument, NULL, 'l'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"store", required_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -346,6 +359,8 @@ static int replay_options(struct replay *replay, int argc, char **argv)
             continue;
         } else if (option == 'l' && replay->log_count < REPLAY_MAX_LOGS) {
             replay->logs[replay->log_count++] = optarg;
+        } else if (option == 'p') {
+            replay->store = optarg;
         } else if (option == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "text") == 0)) {
             replay->is_json = optarg[0] == 'j';
         } else {

@@ -46,6 +46,7 @@ struct gateway {
     unsigned password_checks;      /* atomic; under way */
     struct prom *prom;             /* may be NULL */
     struct log *log;               /* may be NULL */
+    bool is_stored_only;           /* nothing is asked of registries: only what is stored counts */
     bool has_access_log;
     struct session_set *sessions; /* NULL without clients */
     uint8_t token_key[32];        /* of tenants that configure none */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/edges.h"
+#include "cache/store.h"
 #include "metrics/error.h"
 #include "policy/config.h"
 #include "proxy/ask.h"
@@ -83,7 +85,20 @@ static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct
     return worker_start(gateway->workers[0], err);
 }
 
-bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err)
+static bool inquiry_open_store(struct inquiry *inquiry, const char *path, struct gh_error *err)
+{
+    const struct store_config config = {.path = path, .is_read_only = true};
+
+    if (path == NULL) {
+        return true;
+    }
+    inquiry->gateway.is_stored_only = true;
+    GH_TRY(store_open(&config, &inquiry->gateway.store, err));
+    return edges_new(inquiry->gateway.store, &inquiry->gateway.edges, err);
+}
+
+static bool inquiry_make(struct config *config, const char *path, struct inquiry **out,
+                         struct gh_error *err)
 {
     GH_OWN(inquiry_freep) struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
 
@@ -94,9 +109,24 @@ bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *e
     lock_init(&inquiry->gateway.lock, GH_RANK_CONFIG);
     (void)pthread_mutex_init(&inquiry->mutex, NULL);
     (void)pthread_cond_init(&inquiry->cond, NULL);
+    if (!inquiry_open_store(inquiry, path, err)) {
+        config_unref(config);
+        return false;
+    }
     GH_TRY(inquiry_start(inquiry, config, err));
     *out = GH_TAKE(inquiry);
     return true;
+}
+
+bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err)
+{
+    return inquiry_make(config, NULL, out, err);
+}
+
+bool inquiry_new_stored(struct config *config, const char *path, struct inquiry **out,
+                        struct gh_error *err)
+{
+    return inquiry_make(config, path, out, err);
 }
 
 void inquiry_free(struct inquiry *inquiry)
@@ -117,6 +147,8 @@ void inquiry_free(struct inquiry *inquiry)
     }
     flights_free(gateway->flights);
     generation_unref(gateway->generation);
+    edges_free(gateway->edges);
+    store_close(gateway->store);
     lock_done(&gateway->lock);
     (void)pthread_cond_destroy(&inquiry->cond);
     (void)pthread_mutex_destroy(&inquiry->mutex);

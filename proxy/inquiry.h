@@ -22,6 +22,12 @@ struct inquiry;
  * Fails: INTERNAL_ERROR, POLICY_DENIED (a file that cannot be used)
  */
 GH_CHECKED bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err);
+/*
+ * As inquiry_new(), from manifests and evidence in the store at PATH alone, which a gateway may
+ * have open meanwhile: no registry is asked, and what is not stored is undecided.
+ */
+GH_CHECKED bool inquiry_new_stored(struct config *config, const char *path, struct inquiry **out,
+                                   struct gh_error *err);
 void inquiry_free(struct inquiry *inquiry);
 GH_DEFINE_FREEP(inquiry, struct inquiry)
 

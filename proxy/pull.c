@@ -341,6 +341,11 @@ static void pull_fetch(struct pull_work *work, enum upstream_method method)
     struct upstream_client *client = worker_member(work->worker, WORKER_SLOT_UPSTREAM);
     struct gh_error error = {0};
 
+    if (work->gateway->is_stored_only) {
+        (void)gh_fail(&error, GH_UPSTREAM_UNAVAILABLE, "its manifest is not stored");
+        pull_work_fail(work, PULL_UNDECIDED, &error, 0);
+        return;
+    }
     if (upstream_fetch(client, &ask, method == UPSTREAM_HEAD ? pull_on_head_done : pull_on_get_done,
                        work) == NULL) {
         (void)gh_fail(&error, GH_INTERNAL_ERROR, "no memory to ask the registry");

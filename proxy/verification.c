@@ -588,7 +588,8 @@ static void verification_step(struct verification *v)
         }
         return;
     }
-    if (v->source == VERIFICATION_STORED && !verification_is_satisfied(v)) {
+    if (v->source == VERIFICATION_STORED && !v->gateway->is_stored_only &&
+        !verification_is_satisfied(v)) {
         verification_reset(v);
         verification_search(v);
         return;
@@ -610,7 +611,8 @@ static void verification_step(struct verification *v)
 static bool verification_stored_is_fresh(const struct verification *v)
 {
     return v->stored != NULL && !v->is_explaining &&
-           gateway_now() - v->stored_unix_s < v->generation->config->cache.verdict_ttl_s;
+           (v->gateway->is_stored_only ||
+            gateway_now() - v->stored_unix_s < v->generation->config->cache.verdict_ttl_s);
 }
 
 static void verification_begin(struct verification *v)
@@ -632,6 +634,10 @@ static void verification_begin(struct verification *v)
     if (verification_stored_is_fresh(v)) {
         v->source = VERIFICATION_STORED;
         verification_submit(v, &v->stored->set);
+        return;
+    }
+    if (v->gateway->is_stored_only) {
+        verification_fail(v, GH_UPSTREAM_UNAVAILABLE, "no evidence about it is stored");
         return;
     }
     verification_search(v);

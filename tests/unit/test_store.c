@@ -279,6 +279,47 @@ static void store_submit_many_threads_own_writes_seen(void **state)
     assert_int_equal(stats.failed, 0);
 }
 
+static void store_open_read_only_sees_what_was_committed_and_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct store_config config = {.is_read_only = true};
+    struct store_batch *batch = NULL;
+    struct bytes_buf value = {0};
+    struct store *store = NULL;
+    struct gh_error err = {0};
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s", store_path(f->store));
+    assert_true(store_batch_new(&batch, &err));
+    assert_true(store_batch_put(batch, STORE_EVIDENCE, text("key"), text("value"), &err));
+    assert_true(store_commit(f->store, batch, &err));
+    store_close(GH_TAKE(f->store));
+
+    config.path = path;
+    assert_true(store_open(&config, &store, &err));
+    assert_true(store_get(store, STORE_EVIDENCE, text("key"), &value));
+    assert_true(bytes_equal_cstr(bytes_view(&value), "value"));
+    bytes_buf_done(&value);
+    assert_true(store_batch_new(&batch, &err));
+    assert_true(store_batch_put(batch, STORE_EVIDENCE, text("more"), text("value"), &err));
+    assert_false(store_submit(store, batch, NULL, NULL, &err));
+    assert_int_equal(err.cause, GH_INTERNAL_ERROR);
+    assert_false(store_has(store, STORE_EVIDENCE, text("more")));
+    store_close(store);
+}
+
+static void store_open_read_only_without_a_store_refused(void **state)
+{
+    struct store_config config = {.path = "/nonexistent/store", .is_read_only = true};
+    struct store *store = NULL;
+    struct gh_error err = {0};
+
+    (void)state;
+    assert_false(store_open(&config, &store, &err));
+    assert_int_equal(err.cause, GH_INTERNAL_ERROR);
+    assert_non_null(strstr(err.text, "no store to read"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +334,8 @@ int main(void)
         CASE(store_tick_touched_remembered),
         CASE(store_submit_index_full_oldest_evicted),
         CASE(store_submit_many_threads_own_writes_seen),
+        CASE(store_open_read_only_sees_what_was_committed_and_changes_nothing),
+        cmocka_unit_test(store_open_read_only_without_a_store_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
