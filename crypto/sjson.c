@@ -134,7 +134,7 @@ struct bytes sjson_string(const json_t *string)
 bool sjson_get_string(const json_t *object, const char *key, struct bytes *out,
                       struct gh_error *err)
 {
-    json_t *value;
+    json_t *value = NULL;
 
     GH_TRY(sjson_member(object, key, JSON_STRING, true, &value, err));
     *out = sjson_string(value);
@@ -143,7 +143,7 @@ bool sjson_get_string(const json_t *object, const char *key, struct bytes *out,
 
 bool sjson_get_int(const json_t *object, const char *key, int64_t *out, struct gh_error *err)
 {
-    json_t *value;
+    json_t *value = NULL;
 
     GH_TRY(sjson_member(object, key, JSON_INTEGER, true, &value, err));
     *out = json_integer_value(value);
@@ -152,7 +152,7 @@ bool sjson_get_int(const json_t *object, const char *key, int64_t *out, struct g
 
 bool sjson_get_bool(const json_t *object, const char *key, bool *out, struct gh_error *err)
 {
-    json_t *value;
+    json_t *value = NULL;
 
     GH_TRY(sjson_member(object, key, JSON_TRUE, true, &value, err));
     *out = json_is_true(value);
@@ -172,7 +172,7 @@ bool sjson_opt_array(const json_t *object, const char *key, json_t **out, struct
 bool sjson_opt_string(const json_t *object, const char *key, struct bytes *out,
                       struct gh_error *err)
 {
-    json_t *value;
+    json_t *value = NULL;
 
     GH_TRY(sjson_member(object, key, JSON_STRING, false, &value, err));
     *out = value != NULL ? sjson_string(value) : bytes_make(NULL, 0);
@@ -182,7 +182,7 @@ bool sjson_opt_string(const json_t *object, const char *key, struct bytes *out,
 bool sjson_opt_int(const json_t *object, const char *key, int64_t fallback, int64_t *out,
                    struct gh_error *err)
 {
-    json_t *value;
+    json_t *value = NULL;
 
     GH_TRY(sjson_member(object, key, JSON_INTEGER, false, &value, err));
     *out = value != NULL ? json_integer_value(value) : fallback;
@@ -192,7 +192,7 @@ bool sjson_opt_int(const json_t *object, const char *key, int64_t fallback, int6
 bool sjson_opt_bool(const json_t *object, const char *key, bool fallback, bool *out,
                     struct gh_error *err)
 {
-    json_t *value;
+    json_t *value = NULL;
 
     GH_TRY(sjson_member(object, key, JSON_TRUE, false, &value, err));
     *out = value != NULL ? json_is_true(value) : fallback;

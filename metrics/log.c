@@ -136,7 +136,7 @@ static void log_put_text(struct text *line, const char *key, const char *value, 
     if (value == NULL) {
         return;
     }
-    len = strnlen(value, limit + 1);
+    len = strlen(value);
     text_put_key(line, key);
     if (len <= limit) {
         text_put_json_bytes(line, value, len);
