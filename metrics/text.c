@@ -105,6 +105,33 @@ void text_put_char(struct text *text, char c)
     text_put_bytes(text, &c, 1);
 }
 
+void text_put_number(struct text *text, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    text_put_bytes(text, digits + at, sizeof(digits) - at);
+}
+
+size_t text_join(char *out, size_t size, const char *const *parts, size_t count)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t part = strlen(parts[i]);
+
+        part = GH_MIN(part, size - 1 - len);
+        memcpy(out + len, parts[i], part);
+        len += part;
+    }
+    out[len] = '\0';
+    return len;
+}
+
 void text_printf(struct text *text, const char *format, ...)
 {
     va_list args;

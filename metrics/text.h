@@ -33,6 +33,7 @@ char *text_take(struct text *text);
 void text_put(struct text *text, const char *string);
 void text_put_bytes(struct text *text, const void *data, size_t len);
 void text_put_char(struct text *text, char c);
+void text_put_number(struct text *text, uint64_t value);
 void text_printf(struct text *text, const char *format, ...) GH_PRINTF(2, 3);
 /* A JSON string with its quotes; control bytes escaped, invalid UTF-8 replaced by U+FFFD. */
 void text_put_json(struct text *text, const char *string);
@@ -43,5 +44,12 @@ void text_put_hex(struct text *text, const uint8_t *data, size_t len);
 /* RFC 3339 in UTC with Z; milliseconds only when asked for. */
 void text_put_time(struct text *text, int64_t unix_s);
 void text_put_time_ms(struct text *text, int64_t unix_ms);
+
+/* Write the parts one after the other into OUT, cut at SIZE - 1 bytes and closed by a NUL: what
+ * printf's "%s%s" does, at a fraction of its cost. Gives the length. */
+size_t text_join(char *out, size_t size, const char *const *parts, size_t count);
+#define TEXT_JOIN(out, ...)                                                                        \
+    text_join((out), sizeof(out), (const char *const[]){__VA_ARGS__},                              \
+              sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "metrics/error.h"
+#include "metrics/text.h"
 #include "policy/arena.h"
 
 #define IMAGE_HUB "docker.io"
@@ -204,9 +205,10 @@ bool image_ref_parse(struct bytes text, const char *default_upstream, struct ima
         return gh_fail(err, GH_NAME_UNKNOWN, "\"%.*s\" is not the name of an image",
                        (int)GH_MIN(shown.len, 140), (const char *)shown.data);
     }
-    (void)snprintf(ref.repository, sizeof(ref.repository), "%s%.*s", library, (int)text.len,
-                   (const char *)text.data);
-    (void)snprintf(ref.name, sizeof(ref.name), "%s/%s", ref.upstream, ref.repository);
+    at = TEXT_JOIN(ref.repository, library);
+    memcpy(ref.repository + at, text.data, text.len); /* its length was compared above */
+    ref.repository[at + text.len] = '\0';
+    (void)TEXT_JOIN(ref.name, ref.upstream, "/", ref.repository);
     *out = ref;
     return true;
 }

@@ -80,11 +80,8 @@ static void gate_child_done(struct gate_child *child, size_t leaf_count)
     verification_leave(child->seat);
 }
 
-static void gate_run_free(struct gate_run *run)
+static void gate_run_done(struct gate_run *run)
 {
-    if (run == NULL) {
-        return;
-    }
     verification_leave(run->seat);
     for (size_t i = 0; i < run->child_count; i++) {
         gate_child_done(&run->children[i], run->plan.leaf_count);
@@ -102,7 +99,14 @@ static void gate_run_free(struct gate_run *run)
     generation_unref(run->generation);
     free(run->tag);
     free(run->principal);
-    free(run);
+}
+
+static void gate_run_free(struct gate_run *run)
+{
+    if (run != NULL) {
+        gate_run_done(run);
+        free(run);
+    }
 }
 
 static struct verdict *gate_stored(struct gate_run *run, const struct digest *digest,
@@ -211,16 +215,15 @@ static bool gate_read_children(struct gate_run *run, struct gh_error *err)
     return true;
 }
 
-static struct gate_run *gate_run_new(struct gateway *gateway, struct worker *worker,
-                                     const struct gate_ask *ask, gate_fn fn, void *ctx)
+/* False, and nothing to clean up, when memory is out. RUN points into itself: it must stay where it
+ * is. */
+static bool gate_run_init(struct gate_run *run, struct gateway *gateway, struct worker *worker,
+                          const struct gate_ask *ask, gate_fn fn, void *ctx)
 {
-    struct gate_run *run = calloc(1, sizeof(*run));
     struct decide_image image;
     struct gh_error error = {0};
 
-    if (run == NULL) {
-        return NULL;
-    }
+    memset(run, 0, sizeof(*run));
     run->gateway = gateway;
     run->worker = worker;
     run->generation = generation_ref(ask->generation);
@@ -238,14 +241,14 @@ static struct gate_run *gate_run_new(struct gateway *gateway, struct worker *wor
     if ((ask->tag != NULL && run->tag == NULL) || run->principal == NULL ||
         !decide_plan(&run->generation->config->tenants[run->target.tenant].snapshot, &image,
                      run->now_unix_s, &run->plan, &error)) {
-        gate_run_free(run);
-        return NULL;
+        gate_run_done(run);
+        return false;
     }
     run->has_plan = true;
     run->verdicts = calloc(run->plan.leaf_count + 1, sizeof(struct verdict *));
     if (run->verdicts == NULL) {
-        gate_run_free(run);
-        return NULL;
+        gate_run_done(run);
+        return false;
     }
     for (size_t i = 0; i < run->plan.leaf_count; i++) {
         run->verdicts[i] = gate_stored(run, &run->subject->digest, run->subject->media_type,
@@ -253,7 +256,19 @@ static struct gate_run *gate_run_new(struct gateway *gateway, struct worker *wor
     }
     if (run->plan.is_each && !gate_read_children(run, &run->integrity) &&
         run->integrity.cause == GH_INTERNAL_ERROR) {
-        gate_run_free(run);
+        gate_run_done(run);
+        return false;
+    }
+    return true;
+}
+
+static struct gate_run *gate_run_new(struct gateway *gateway, struct worker *worker,
+                                     const struct gate_ask *ask, gate_fn fn, void *ctx)
+{
+    struct gate_run *run = malloc(sizeof(*run));
+
+    if (run != NULL && !gate_run_init(run, gateway, worker, ask, fn, ctx)) {
+        free(run);
         return NULL;
     }
     return run;
@@ -302,19 +317,19 @@ static void gate_deliver(struct gate_run *run, const struct decision *decision)
 
 bool gate_decide_stored(struct gateway *gateway, const struct gate_ask *ask, gate_fn fn, void *ctx)
 {
-    struct gate_run *run = gate_run_new(gateway, NULL, ask, fn, ctx);
+    struct gate_run run; /* nothing waits, so the stack will do */
     struct decision decision = {0};
     bool is_final;
 
-    if (run == NULL) {
+    if (!gate_run_init(&run, gateway, NULL, ask, fn, ctx)) {
         return false;
     }
-    is_final = gate_make(run, &decision) && decision.missing_count == 0;
+    is_final = gate_make(&run, &decision) && decision.missing_count == 0;
     if (is_final) {
-        gate_deliver(run, &decision);
+        gate_deliver(&run, &decision);
     }
     decision_done(&decision);
-    gate_run_free(run);
+    gate_run_done(&run);
     return is_final;
 }
 

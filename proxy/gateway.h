@@ -24,7 +24,9 @@ struct generation;
 struct gh_error;
 struct helper_pool;
 struct log;
+struct recent;
 struct recorder;
+struct request;
 struct session_set;
 struct store;
 struct verdict_cache;
@@ -38,6 +40,7 @@ struct gateway {
     struct verdict_cache *verdicts;   /* NULL likewise */
     struct edges *edges;              /* NULL likewise */
     struct decision_store *decisions; /* NULL likewise */
+    struct recent *recent;            /* NULL likewise */
     struct fill_set *fills;           /* NULL likewise */
     struct flights *flights;
     struct helper_pool *helpers;   /* what blocks */
@@ -53,6 +56,7 @@ struct gateway {
     struct recorder *recorder;    /* decisions to audit log and metrics; may be NULL */
     struct worker *workers[GATEWAY_MAX_WORKERS];
     size_t worker_count;
+    struct request *spare_requests[GATEWAY_MAX_WORKERS]; /* each is its worker's alone */
     int64_t evidence_bytes; /* atomic: evidence in memory, against limits.evidence_memory */
 
     struct lock lock;

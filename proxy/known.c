@@ -11,6 +11,7 @@
 #include "policy/evidence_record.h"
 #include "proxy/content.h"
 #include "proxy/gateway.h"
+#include "proxy/recent.h"
 #include "proxy/target.h"
 
 /* The repository's name stands for upstream and repository alike. */
@@ -42,6 +43,15 @@ static void known_ignore(bool is_done)
     (void)is_done;
 }
 
+static void known_tag_changed(struct gateway *gateway, const struct target *target, const char *tag,
+                              const char *accept)
+{
+    struct recent_key key;
+
+    recent_key_tag(target, tag, accept, &key);
+    recent_forget(gateway->recent, &key);
+}
+
 void known_tag_put(struct gateway *gateway, const struct target *target, const char *tag,
                    const char *accept, const struct known_tag *known)
 {
@@ -50,6 +60,7 @@ void known_tag_put(struct gateway *gateway, const struct target *target, const c
     struct gh_error error = {0};
 
     known_ignore(tag_cache_put(gateway->store, &scope, tag, accept, &record, &error));
+    known_tag_changed(gateway, target, tag, accept);
 }
 
 void known_tag_forget(struct gateway *gateway, const struct target *target, const char *tag,
@@ -59,6 +70,7 @@ void known_tag_forget(struct gateway *gateway, const struct target *target, cons
     struct gh_error error = {0};
 
     known_ignore(tag_cache_remove(gateway->store, &scope, tag, accept, &error));
+    known_tag_changed(gateway, target, tag, accept);
 }
 
 /* A manifest that the upstream served from here is its own parent. */
@@ -99,6 +111,16 @@ static void known_edge(struct edge_child *out, const struct manifest_descriptor 
                                .media_type = item->media_type};
 }
 
+/* The media type is part of the content, and content has one digest: the digest says it all. */
+static bool known_edges_are_recent(struct gateway *gateway, struct recent_key *key,
+                                   int64_t now_unix_s)
+{
+    struct content *none;
+    int64_t confirmed_unix_s;
+
+    return recent_get(gateway->recent, key, now_unix_s, &none, &confirmed_unix_s);
+}
+
 void known_edges_put(struct gateway *gateway, const struct target *target,
                      const struct content *parent, bool is_evidence, int64_t now_unix_s)
 {
@@ -106,9 +128,13 @@ void known_edges_put(struct gateway *gateway, const struct target *target,
     GH_OWN(manifest_freep) struct manifest *manifest = NULL;
     struct edge_child *children;
     struct gh_error error = {0};
+    struct recent_key key;
     size_t count = 0;
 
-    if (!manifest_parse(parent->bytes, parent->media_type, &manifest, &error)) {
+    recent_key_digest(target, is_evidence ? RECENT_EVIDENCE_EDGES : RECENT_EDGES, &parent->digest,
+                      &key);
+    if (known_edges_are_recent(gateway, &key, now_unix_s) ||
+        !manifest_parse(parent->bytes, parent->media_type, &manifest, &error)) {
         return;
     }
     children = calloc(manifest->item_count + 1, sizeof(*children));
@@ -124,8 +150,10 @@ void known_edges_put(struct gateway *gateway, const struct target *target,
 
         known_edge(&children[count++], &manifest->items[i], is_evidence ? EDGE_EVIDENCE : kind);
     }
-    known_ignore(edges_put(gateway->edges, &scope, &parent->digest, bytes_of(parent->media_type),
-                           children, count, now_unix_s, &error));
+    if (edges_put(gateway->edges, &scope, &parent->digest, bytes_of(parent->media_type), children,
+                  count, now_unix_s, &error)) {
+        recent_put(gateway->recent, &key, NULL, now_unix_s, now_unix_s);
+    }
     free(children);
 }
 

@@ -11,6 +11,7 @@
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/known.h"
+#include "proxy/recent.h"
 #include "proxy/target.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
@@ -62,19 +63,40 @@ static struct pull_result *pull_result_new(enum pull_outcome outcome)
     return result;
 }
 
-struct content *pull_stored(struct gateway *gateway, const struct target *target,
-                            const struct digest *digest)
+static struct content *pull_load(struct gateway *gateway, const struct target *target,
+                                 const struct digest *digest, int64_t now_unix_s)
 {
     struct manifest_record record;
     struct content *content;
-    int64_t now = gateway_now();
 
-    if (gateway->store == NULL || !known_manifest(gateway, target, digest) ||
-        !manifest_store_get(gateway->store, digest, now, &record)) {
+    if (!known_manifest(gateway, target, digest) ||
+        !manifest_store_get(gateway->store, digest, now_unix_s, &record)) {
         return NULL;
     }
     content = content_new(digest, record.media_type, bytes_view(&record.content));
     manifest_record_done(&record);
+    return content;
+}
+
+struct content *pull_stored(struct gateway *gateway, const struct target *target,
+                            const struct digest *digest)
+{
+    int64_t now = gateway_now();
+    struct recent_key key;
+    struct content *content;
+    int64_t confirmed;
+
+    if (gateway->store == NULL) {
+        return NULL;
+    }
+    recent_key_digest(target, RECENT_MANIFEST, digest, &key);
+    if (recent_get(gateway->recent, &key, now, &content, &confirmed)) {
+        return content;
+    }
+    content = pull_load(gateway, target, digest, now);
+    if (content != NULL) {
+        recent_put(gateway->recent, &key, content, now, now);
+    }
     return content;
 }
 
@@ -96,14 +118,23 @@ static void pull_accept_class(const char *accept, char out[PULL_MAX_ACCEPT])
         return;
     }
     for (size_t i = 0; i < GH_COUNT(types); i++) {
-        if (strcasestr(accept, types[i]) != NULL) {
-            used += (size_t)snprintf(out + used, PULL_MAX_ACCEPT - used, "%s%s",
-                                     count++ > 0 ? ", " : "", types[i]);
+        /* Nearly all write them in lower case, and strcasestr() is slow. */
+        if (strstr(accept, types[i]) != NULL || strcasestr(accept, types[i]) != NULL) {
+            const char *const parts[] = {count++ > 0 ? ", " : "", types[i]};
+
+            used += text_join(out + used, PULL_MAX_ACCEPT - used, parts, GH_COUNT(parts));
         }
     }
     if (count == GH_COUNT(types)) {
         out[0] = '\0';
     }
+}
+
+static bool pull_is_fresh(const struct generation *generation, int64_t confirmed_unix_s,
+                          int64_t now_unix_s)
+{
+    return now_unix_s >= confirmed_unix_s &&
+           now_unix_s - confirmed_unix_s < generation->config->cache.tag_ttl_s;
 }
 
 struct content *pull_stored_tag(struct gateway *gateway, const struct generation *generation,
@@ -112,14 +143,30 @@ struct content *pull_stored_tag(struct gateway *gateway, const struct generation
 {
     char class[PULL_MAX_ACCEPT];
     struct known_tag known;
+    struct recent_key key;
+    struct content *content;
 
-    pull_accept_class(accept, class);
-    if (gateway->store == NULL || !known_tag_get(gateway, target, tag, class, &known) ||
-        now_unix_s < known.confirmed_unix_s ||
-        now_unix_s - known.confirmed_unix_s >= generation->config->cache.tag_ttl_s) {
+    if (gateway->store == NULL) {
         return NULL;
     }
-    return pull_stored(gateway, target, &known.digest);
+    pull_accept_class(accept, class);
+    recent_key_tag(target, tag, class, &key);
+    if (recent_get(gateway->recent, &key, now_unix_s, &content, &known.confirmed_unix_s)) {
+        if (pull_is_fresh(generation, known.confirmed_unix_s, now_unix_s)) {
+            return content;
+        }
+        content_unref(content);
+        return NULL;
+    }
+    if (!known_tag_get(gateway, target, tag, class, &known) ||
+        !pull_is_fresh(generation, known.confirmed_unix_s, now_unix_s)) {
+        return NULL;
+    }
+    content = pull_stored(gateway, target, &known.digest);
+    if (content != NULL) {
+        recent_put(gateway->recent, &key, content, known.confirmed_unix_s, now_unix_s);
+    }
+    return content;
 }
 
 static void pull_work_free(struct pull_work *work)

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "metrics/log.h"
+#include "metrics/text.h"
 #include "proxy/helper.h"
 #include "proxy/pull.h"
 #include "proxy/reach.h"
@@ -379,10 +380,10 @@ static void request_name_image(struct request *r)
 
     if (r->route.is_digest) {
         digest_format(&r->route.digest, digest);
-        (void)snprintf(r->image, sizeof(r->image), "%s@%s", r->target.ref.name, digest);
+        (void)TEXT_JOIN(r->image, r->target.ref.name, "@", digest);
     } else {
-        (void)snprintf(r->image, sizeof(r->image), "%s%s%s", r->target.ref.name,
-                       r->route.tag[0] != '\0' ? ":" : "", r->route.tag);
+        (void)TEXT_JOIN(r->image, r->target.ref.name, r->route.tag[0] != '\0' ? ":" : "",
+                        r->route.tag);
     }
 }
 
@@ -459,10 +460,44 @@ static char *request_read_accept(const struct http1_head *head)
     return used > 0 ? strdup(joined) : NULL;
 }
 
+/* A request is some KiB, more than malloc() hands out fast: each worker keeps the last one. */
+static struct request *request_new(struct gateway *gateway, struct worker *worker)
+{
+    struct request **spare = &gateway->spare_requests[worker_index(worker)];
+    struct request *r = *spare != NULL ? *spare : malloc(sizeof(*r));
+
+    *spare = NULL;
+    if (r != NULL) {
+        memset(r, 0, sizeof(*r));
+        r->gateway = gateway;
+        r->worker = worker;
+    }
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    struct request **spare = &r->gateway->spare_requests[worker_index(r->worker)];
+
+    if (*spare == NULL) {
+        *spare = r;
+    } else {
+        free(r);
+    }
+}
+
+void request_spares_free(struct gateway *gateway)
+{
+    for (size_t i = 0; i < GATEWAY_MAX_WORKERS; i++) {
+        free(gateway->spare_requests[i]);
+        gateway->spare_requests[i] = NULL;
+    }
+}
+
 static void request_on_request(struct exchange *x)
 {
     const struct http1_head *head = exchange_head(x);
-    struct request *r = calloc(1, sizeof(*r));
+    struct request *r = request_new(exchange_role(x), exchange_worker(x));
     enum route_fault fault;
 
     if (r == NULL) {
@@ -470,8 +505,6 @@ static void request_on_request(struct exchange *x)
         return;
     }
     r->x = x;
-    r->gateway = exchange_role(x);
-    r->worker = exchange_worker(x);
     r->generation = gateway_generation(r->gateway);
     r->is_head = head->method == HTTP1_METHOD_HEAD;
     exchange_set_context(x, r);
@@ -506,7 +539,9 @@ static void request_on_request(struct exchange *x)
 
 static void request_count(const struct request *r, const struct exchange_record *record)
 {
-    char code[8];
+    const char code[] = {(char)('0' + record->status / 100 % 10),
+                         (char)('0' + record->status / 10 % 10), (char)('0' + record->status % 10),
+                         '\0'};
     static const char *const methods[] = {
         [HTTP1_METHOD_OTHER] = "OTHER",   [HTTP1_METHOD_GET] = "GET",
         [HTTP1_METHOD_HEAD] = "HEAD",     [HTTP1_METHOD_POST] = "POST",
@@ -517,7 +552,6 @@ static void request_count(const struct request *r, const struct exchange_record 
     const char *method = methods[exchange_head(r->x)->method];
     struct prom *prom = r->gateway->prom;
 
-    (void)snprintf(code, sizeof(code), "%u", record->status);
     prom_add(prom, PROM_REQUESTS, PROM_LABELS(route, method, code), 1);
     prom_observe(prom, PROM_REQUEST_DURATION, PROM_LABELS(route),
                  (double)record->duration_us / 1e6);
@@ -592,7 +626,7 @@ static void request_on_done(struct exchange *x, const struct exchange_record *re
     content_unref(r->content);
     generation_unref(r->generation);
     free(r->accept);
-    free(r);
+    request_free(r);
 }
 
 static void request_on_refusal(void *role, const struct exchange_refusal *refusal)

@@ -8,9 +8,13 @@
 #define PROXY_REQUEST_H
 
 struct exchange_handler;
+struct gateway;
 
 /* Static. */
 const struct exchange_handler *request_handler(void);
+
+/* What workers kept for reuse; none may run any more. */
+void request_spares_free(struct gateway *gateway);
 
 /* Lines added to answers the server gives by itself. */
 #define REQUEST_REFUSAL_HEADERS "Docker-Distribution-API-Version: registry/2.0\r\n"

@@ -34,6 +34,7 @@
 #include "proxy/housekeeping.h"
 #include "proxy/listener.h"
 #include "proxy/problems.h"
+#include "proxy/recent.h"
 #include "proxy/recorder.h"
 #include "proxy/request.h"
 #include "proxy/session.h"
@@ -228,6 +229,7 @@ static bool serving_open_stores(struct serving *serving, const struct config *co
     GH_TRY(blob_store_new(gateway->store, &blobs, &gateway->blobs, err));
     GH_TRY(verdict_cache_new(gateway->store, &verdicts, &gateway->verdicts, err));
     GH_TRY(edges_new(gateway->store, &gateway->edges, err));
+    GH_TRY(recent_new(&gateway->recent, err));
     GH_TRY(decision_store_new(gateway->store, 0, &gateway->decisions, err));
     return fill_set_new(gateway->blobs, gateway->helpers, &gateway->fills, err);
 }
@@ -577,6 +579,8 @@ static void serving_done(struct serving *serving)
     session_set_free(gateway->sessions);
     decision_store_free(gateway->decisions);
     edges_free(gateway->edges);
+    recent_free(gateway->recent);
+    request_spares_free(gateway);
     verdict_cache_free(gateway->verdicts);
     blob_store_free(gateway->blobs);
     store_close(gateway->store);

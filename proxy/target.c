@@ -1,9 +1,9 @@
 #include "proxy/target.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "metrics/error.h"
+#include "metrics/text.h"
 #include "proxy/generation.h"
 #include "proxy/route.h"
 
@@ -51,9 +51,9 @@ bool target_of_route(const struct generation *generation, size_t tenant, const s
             return gh_fail(err, GH_NAME_UNKNOWN, "'%s' is not one of the configured upstreams",
                            route->ns);
         }
-        (void)snprintf(name, sizeof(name), "%s/%s", route->ns, route->name);
+        (void)TEXT_JOIN(name, route->ns, "/", route->name);
     } else {
-        (void)snprintf(name, sizeof(name), "%s", route->name);
+        (void)TEXT_JOIN(name, route->name);
     }
     GH_TRY(image_ref_parse(bytes_of(name), generation->config->tenants[tenant].default_upstream,
                            &target.ref, err));

@@ -38,7 +38,11 @@ const struct verdict_cache_hooks verdicts_hooks = {
 /* Every part with its length in front: no two keys share a text. */
 static void verdicts_key_part(struct text *out, const char *part)
 {
-    text_printf(out, "%zu:%s", strlen(part), part);
+    size_t len = strlen(part);
+
+    text_put_number(out, len);
+    text_put_char(out, ':');
+    text_put_bytes(out, part, len);
 }
 
 static bool verdicts_key_text(const struct verdicts_key *key, struct text *out)
