@@ -189,12 +189,13 @@ static bool search_copy_places(struct referrers_search *search, const struct ref
 static struct referrers_search *search_new(struct upstream_client *client,
                                            const struct referrers_ask *ask)
 {
-    struct referrers_search *search = calloc(1, sizeof(*search));
+    struct referrers_search *search = malloc(sizeof(*search));
     struct timeval now = {0};
 
     if (search == NULL) {
         return NULL;
     }
+    memset(search, 0, offsetof(struct referrers_search, pages));
     search->client = client;
     search->ask = *ask;
     search->list_outcome = UPSTREAM_OK;

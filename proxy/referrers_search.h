@@ -110,8 +110,6 @@ struct referrers_search {
     size_t running_count;
     size_t descriptor_count;
     size_t page_count;
-    char *pages[REFERRERS_MAX_PAGES];
-    struct digest seen[REFERRERS_MAX_DESCRIPTORS];
     size_t seen_count;
     uint64_t total_bytes;
     struct referrers_found *found;
@@ -120,6 +118,9 @@ struct referrers_search {
     json_t *listed;
     enum upstream_outcome list_outcome;
     bool is_list_retryable;
+    /* Only what the counts say; zeroing these for every search would cost more than the rest. */
+    char *pages[REFERRERS_MAX_PAGES];
+    struct digest seen[REFERRERS_MAX_DESCRIPTORS];
 };
 
 /* referrers_task.c: start a task; true when its answer was at hand and it is done already. */
