@@ -47,7 +47,7 @@ const char *import_quote(struct import_work *work, const char *text)
     const char *copy;
 
     text_init(&out, IMPORT_MAX_OUTPUT_BYTES);
-    text_put_json(&out, text);
+    text_put_json(&out, text == NULL ? "" : text);
     copy = text_ok(&out) ? arena_string(work->arena, text_cstr(&out)) : NULL;
     text_done(&out);
     if (copy == NULL) {

@@ -584,8 +584,11 @@ static const char *import_cip_name(struct import_work *work, struct import_at do
 {
     struct import_at metadata = import_get(work, document, "metadata");
 
-    for (const struct yaml_node *child = metadata.node == NULL ? NULL : metadata.node->child;
-         child != NULL; child = child->next) {
+    if (metadata.node == NULL || metadata.node->kind != YAML_MAP) {
+        (void)import_refuse(work, document, "metadata: expected a mapping with a name");
+        return NULL;
+    }
+    for (const struct yaml_node *child = metadata.node->child; child != NULL; child = child->next) {
         struct import_at at = import_get(work, metadata, child->key);
 
         at.node = child;

@@ -442,11 +442,15 @@ static void import_connaisseur_narrow(struct import_work *work)
         struct import_policy *outer = &work->policies[i];
         const struct yaml_node *mine = yaml_get(outer->at.node, "pattern");
 
-        for (size_t k = 0; k < work->policy_count && mine != NULL; k++) {
+        if (mine == NULL || mine->text == NULL) {
+            continue; /* refused where it was read */
+        }
+        for (size_t k = 0; k < work->policy_count; k++) {
             const struct import_policy *inner = &work->policies[k];
             const struct yaml_node *other = yaml_get(inner->at.node, "pattern");
-            int order =
-                other == NULL || k == i ? -1 : import_connaisseur_compare(other->text, mine->text);
+            int order = other == NULL || other->text == NULL || k == i
+                            ? -1
+                            : import_connaisseur_compare(other->text, mine->text);
             size_t common = 0;
 
             while (order == 0 && mine->text[common] == other->text[common] &&

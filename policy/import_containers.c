@@ -87,6 +87,10 @@ static bool import_containers_identity(struct import_work *work, struct import_a
         out->second = import_need(work, import_get(work, at, members[kind][1]));
         wanted++;
     }
+    if ((members[kind][0] != NULL && out->first == NULL) ||
+        (members[kind][1] != NULL && out->second == NULL)) {
+        return false; /* refused where it was read */
+    }
     return import_count(at) == wanted ||
            import_refuse(work, at, "members that do not belong to this type, or too few");
 }
@@ -432,7 +436,7 @@ static void import_containers_transport(struct import_work *work, struct import_
     static const struct import_field bare[] = {
         {"type", IMPORT_N, "a gateway serves no such transport"}};
 
-    if (at.node->kind != YAML_MAP) {
+    if (at.node == NULL || at.node->kind != YAML_MAP) {
         (void)import_refuse(work, at, "expected a mapping");
         return;
     }

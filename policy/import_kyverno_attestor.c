@@ -72,6 +72,10 @@ static void import_kyverno_leaf(struct import_work *work, const struct import_ky
     const char *signer = import_quote(work, import_signer_add(work, rule->name, body));
     const char *pairs = "";
 
+    if (annotations.node != NULL && annotations.node->kind != YAML_MAP) {
+        (void)import_refuse(work, annotations, "expected a mapping");
+        return;
+    }
     for (const struct yaml_node *child = annotations.node == NULL ? NULL : annotations.node->child;
          child != NULL; child = child->next) {
         struct import_at at = import_get(work, annotations, child->key);
@@ -209,6 +213,10 @@ static const char *import_kyverno_claims(struct import_work *work, struct import
 {
     const char *out = "";
 
+    if (map.node != NULL && map.node->kind != YAML_MAP) {
+        (void)import_refuse(work, map, "expected a mapping");
+        return NULL;
+    }
     for (const struct yaml_node *child = map.node == NULL ? NULL : map.node->child; child != NULL;
          child = child->next) {
         struct import_at at = import_get(work, map, child->key);
