@@ -13,6 +13,7 @@
 #include "metrics/text.h"
 #include "policy/verdict.h"
 #include "proxy/ask.h"
+#include "proxy/exception_watch.h"
 #include "proxy/exchange.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
@@ -172,8 +173,13 @@ static void admin_decision(struct admin *admin, struct exchange *x, struct bytes
 }
 
 static void admin_put_exception(struct text *out, const struct snapshot *snapshot,
-                                const struct exception *exception, int64_t now)
+                                const struct exception *exception,
+                                const struct exception_seen *seen, int64_t now)
 {
+    static const char *const verifies[] = {[EXCEPTION_VERIFIES_UNKNOWN] = "null",
+                                           [EXCEPTION_VERIFIES_NOT] = "false",
+                                           [EXCEPTION_VERIFIES] = "true"};
+
     text_put(out, "{");
     text_put_key(out, "tenant");
     text_put_json(out, snapshot->tenant);
@@ -192,6 +198,17 @@ static void admin_put_exception(struct text *out, const struct snapshot *snapsho
     text_printf(out, ",\"days_left\":%lld,\"in_force\":%s",
                 (long long)exception_days_left(exception, now),
                 exception_in_force(exception, now) ? "true" : "false");
+    text_printf(out, ",\"uses\":%llu", (unsigned long long)seen->uses);
+    text_put_key(out, "last_used");
+    if (seen->last_unix_s > 0) {
+        text_put(out, "\"");
+        text_put_time(out, seen->last_unix_s);
+        text_put(out, "\"");
+    } else {
+        text_put(out, "null");
+    }
+    text_put_key(out, "verifies");
+    text_put(out, verifies[seen->verifies]);
     text_put_key(out, "images");
     text_put(out, "[");
     for (size_t i = 0; i < exception->image_count; i++) {
@@ -204,6 +221,7 @@ static void admin_put_exception(struct text *out, const struct snapshot *snapsho
 static void admin_exceptions(struct admin *admin, struct exchange *x)
 {
     GH_OWN(generation_unrefp) struct generation *generation = gateway_generation(admin->gateway);
+    struct exception_seen seen;
     bool is_first = true;
     struct text text;
 
@@ -214,7 +232,9 @@ static void admin_exceptions(struct admin *admin, struct exchange *x)
 
         for (size_t i = 0; i < snapshot->exception_count; i++) {
             text_put(&text, is_first ? "" : ",");
-            admin_put_exception(&text, snapshot, &snapshot->exceptions[i], gateway_now());
+            exception_watch_seen(admin->gateway->exceptions, snapshot->tenant,
+                                 snapshot->exceptions[i].id, &seen);
+            admin_put_exception(&text, snapshot, &snapshot->exceptions[i], &seen, gateway_now());
             is_first = false;
         }
     }

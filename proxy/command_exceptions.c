@@ -10,10 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crypto/sjson.h"
 #include "metrics/error.h"
 #include "metrics/text.h"
 #include "policy/config.h"
 #include "policy/exception_edit.h"
+#include "proxy/admin_call.h"
 #include "proxy/config_files.h"
 #include "proxy/trust_held.h"
 
@@ -61,8 +63,22 @@ static void exceptions_put_time(struct text *out, int64_t unix_s, bool is_json)
     text_put(out, is_json ? "\"" : "");
 }
 
+/* What the running gateway says about one, as members of its object. */
+static void exceptions_put_seen_json(struct text *out, const json_t *seen)
+{
+    static const char *const names[] = {"uses", "last_used", "verifies"};
+
+    for (size_t i = 0; seen != NULL && i < GH_COUNT(names); i++) {
+        char *value = json_dumps(json_object_get(seen, names[i]), JSON_ENCODE_ANY | JSON_COMPACT);
+
+        text_put_key(out, names[i]);
+        text_put(out, value != NULL ? value : "null");
+        free(value);
+    }
+}
+
 static void exceptions_put_json(struct text *out, const struct snapshot *snapshot,
-                                const struct exception *exception, int64_t now)
+                                const struct exception *exception, const json_t *seen, int64_t now)
 {
     text_put(out, "{\"tenant\":");
     text_put_json(out, snapshot->tenant);
@@ -91,7 +107,9 @@ static void exceptions_put_json(struct text *out, const struct snapshot *snapsho
     if (exception->is_for_uncovered) {
         text_put(out, exception->policy_count == 0 ? "\"not_covered\"" : ",\"not_covered\"");
     }
-    text_put(out, "]}");
+    text_put(out, "]");
+    exceptions_put_seen_json(out, seen);
+    text_put(out, "}");
 }
 
 static void exceptions_put_text(struct text *out, const struct snapshot *snapshot,
@@ -127,9 +145,62 @@ static void exceptions_put_text(struct text *out, const struct snapshot *snapsho
     text_printf(out, "  because %s\n", exception->justification);
 }
 
+/* What the running gateway says about one: NULL where none runs. */
+static const json_t *exceptions_seen(const json_t *list, const struct snapshot *snapshot,
+                                     const struct exception *exception)
+{
+    const json_t *item;
+    size_t index;
+
+    json_array_foreach (list, index, item) {
+        const char *tenant = json_string_value(json_object_get(item, "tenant"));
+        const char *id = json_string_value(json_object_get(item, "id"));
+
+        if (tenant != NULL && id != NULL && strcmp(tenant, snapshot->tenant) == 0 &&
+            strcmp(id, exception->id) == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static void exceptions_put_seen(struct text *out, const json_t *seen)
+{
+    const char *last = json_string_value(json_object_get(seen, "last_used"));
+
+    if (seen == NULL) {
+        return;
+    }
+    if (last == NULL) {
+        text_put(out, "  never used, as far as the gateway knows\n");
+    } else {
+        text_printf(out, "  last used %.40s, %lld times since the gateway started\n", last,
+                    (long long)json_integer_value(json_object_get(seen, "uses")));
+    }
+    if (json_is_true(json_object_get(seen, "verifies"))) {
+        text_put(out, "  its images satisfy policy without it: it can be closed\n");
+    }
+}
+
+static json_t *exceptions_ask(const struct config *config, json_t **doc)
+{
+    GH_OWN(bytes_buf_done) struct bytes_buf answer = {0};
+    struct gh_error err = {0};
+    json_t *list = NULL;
+
+    if (!admin_call_get(config, "/v1/exceptions", &answer) ||
+        !sjson_parse_object(bytes_view(&answer), ADMIN_CALL_MAX_BYTES, doc, &err) ||
+        !sjson_opt_array(*doc, "exceptions", &list, &err)) {
+        return NULL;
+    }
+    return list;
+}
+
 static int exceptions_list(const struct config *config, const struct exceptions_options *options)
 {
     int64_t now = (int64_t)time(NULL);
+    GH_OWN(sjson_freep) json_t *doc = NULL;
+    const json_t *list = exceptions_ask(config, &doc);
     bool is_first = true;
     struct text out;
     int status;
@@ -143,11 +214,14 @@ static int exceptions_list(const struct config *config, const struct exceptions_
             continue;
         }
         for (size_t i = 0; i < snapshot->exception_count; i++) {
+            const json_t *seen = exceptions_seen(list, snapshot, &snapshot->exceptions[i]);
+
             if (options->is_json) {
                 text_put(&out, is_first ? "" : ",");
-                exceptions_put_json(&out, snapshot, &snapshot->exceptions[i], now);
+                exceptions_put_json(&out, snapshot, &snapshot->exceptions[i], seen, now);
             } else {
                 exceptions_put_text(&out, snapshot, &snapshot->exceptions[i], now);
+                exceptions_put_seen(&out, seen);
             }
             is_first = false;
         }

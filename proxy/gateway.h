@@ -18,6 +18,7 @@ struct config;
 struct config_tenant;
 struct decision_store;
 struct edges;
+struct exception_watch;
 struct fill_set;
 struct flights;
 struct generation;
@@ -51,9 +52,10 @@ struct gateway {
     struct log *log;               /* may be NULL */
     bool is_stored_only;           /* nothing is asked of registries: only what is stored counts */
     bool has_access_log;
-    struct session_set *sessions; /* NULL without clients */
-    uint8_t token_key[32];        /* of tenants that configure none */
-    struct recorder *recorder;    /* decisions to audit log and metrics; may be NULL */
+    struct exception_watch *exceptions; /* may be NULL */
+    struct session_set *sessions;       /* NULL without clients */
+    uint8_t token_key[32];              /* of tenants that configure none */
+    struct recorder *recorder;          /* decisions to audit log and metrics; may be NULL */
     struct worker *workers[GATEWAY_MAX_WORKERS];
     size_t worker_count;
     struct request *spare_requests[GATEWAY_MAX_WORKERS]; /* each is its worker's alone */

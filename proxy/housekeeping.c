@@ -11,6 +11,7 @@
 #include "metrics/lock.h"
 #include "metrics/log.h"
 #include "metrics/text.h"
+#include "proxy/exception_watch.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/recorder.h"
@@ -19,6 +20,7 @@
 
 #define HOUSEKEEPING_TICK_MS 1000
 #define HOUSEKEEPING_SLOW_TICKS 60
+#define HOUSEKEEPING_WATCH_TICKS 3
 #define HOUSEKEEPING_KEY_WARNING_S (30 * 86400)
 
 struct housekeeping {
@@ -176,10 +178,14 @@ static void *housekeeping_run(void *arg)
         log_write(gateway->log, &(struct log_event){.level = LOG_WARN},
                   "the content could not be matched with its index: %s", error.text);
     }
+    exception_watch_learn(gateway->exceptions);
     for (unsigned tick = 1; housekeeping_wait(housekeeping); tick++) {
         log_tick(gateway->log);
         recorder_tick(gateway->recorder);
         housekeeping_gauges(housekeeping);
+        if (tick % HOUSEKEEPING_WATCH_TICKS == 0) {
+            exception_watch_tick(gateway->exceptions, gateway_now());
+        }
         if (tick % HOUSEKEEPING_SLOW_TICKS == 0) {
             store_tick(gateway->store);
             verdict_cache_tick(gateway->verdicts);

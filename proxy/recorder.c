@@ -14,6 +14,7 @@
 #include "policy/config_diff.h"
 #include "proxy/audit_text.h"
 #include "proxy/decision_text.h"
+#include "proxy/exception_watch.h"
 #include "proxy/gateway.h"
 
 #define RECORDER_SLOTS (1u << 17) /* of what was recorded lately; a clash records once more */
@@ -155,10 +156,18 @@ static void recorder_count(struct recorder *recorder, const struct recorder_note
     for (size_t i = 0; i < decision->use_count; i++) {
         prom_add(prom, PROM_EXCEPTIONS_USED,
                  PROM_LABELS(note->tenant, decision->uses[i].exception->id), 1);
+        if (is_allowed && recorder->gateway->exceptions != NULL) {
+            exception_watch_used(recorder->gateway->exceptions, note->tenant,
+                                 decision->uses[i].exception->id, gateway_now());
+        }
     }
     for (size_t i = 0; is_allowed && i < GH_COUNT(bypasses); i++) {
         if ((decision->bypasses & bypasses[i].bit) != 0) {
             prom_add(prom, PROM_BYPASSES, PROM_LABELS(note->tenant, bypasses[i].kind), 1);
+            if (recorder->gateway->exceptions != NULL) {
+                exception_watch_bypass(recorder->gateway->exceptions, note->tenant,
+                                       bypasses[i].kind, gateway_now());
+            }
         }
     }
 }
@@ -319,6 +328,23 @@ static void recorder_log(struct recorder *recorder, const struct recorder_note *
               note->image, decision->message != NULL ? decision->message : "");
 }
 
+/* As often as an allow is written: once per decision, principal and day. */
+static void recorder_log_uses(struct recorder *recorder, const struct recorder_note *note,
+                              const struct decision *decision)
+{
+    for (size_t i = 0; i < decision->use_count; i++) {
+        const struct exception *exception = decision->uses[i].exception;
+
+        log_write(recorder->gateway->log,
+                  &(struct log_event){.level = LOG_INFO,
+                                      .digest = note->digest,
+                                      .reason = "exception_used",
+                                      .decision = decision->id},
+                  "allowed %s by exception %s, owner %s, days left: %lld", note->image,
+                  exception->id, exception->owner, (long long)decision->uses[i].days_left);
+    }
+}
+
 bool recorder_decision(struct recorder *recorder, const struct recorder_note *note,
                        const struct decision *decision, const struct decide_plan *plan,
                        struct gh_error *err)
@@ -341,6 +367,7 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
         if (recorder_write_decision(recorder, note, decision, plan, err)) {
             recorder_slot_set(recorder->allowed, hash);
             is_recorded = true;
+            recorder_log_uses(recorder, note, decision);
         } else if (recorder_slot_has(recorder->allowed,
                                      recorder_hash(decision->id, note->principal, day - 1))) {
             gh_error_clear(err); /* allowed before: a new day alone refuses nobody */

@@ -26,6 +26,7 @@
 #include "proxy/admin.h"
 #include "proxy/audit_sink.h"
 #include "proxy/config_files.h"
+#include "proxy/exception_watch.h"
 #include "proxy/fill.h"
 #include "proxy/flight.h"
 #include "proxy/gateway.h"
@@ -524,6 +525,7 @@ static void serving_stop_threads(struct serving *serving)
 
     trust_refresh_free(serving->trust);
     housekeeping_free(serving->housekeeping);
+    exception_watch_stop(gateway->exceptions);
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_stop(serving->listeners[i].listener);
     }
@@ -577,6 +579,7 @@ static void serving_done(struct serving *serving)
     fill_set_free(gateway->fills);
     flights_free(gateway->flights);
     session_set_free(gateway->sessions);
+    exception_watch_free(gateway->exceptions);
     decision_store_free(gateway->decisions);
     edges_free(gateway->edges);
     recent_free(gateway->recent);
@@ -620,6 +623,7 @@ static bool serving_prepare(struct serving *serving, struct gh_error *err)
     serving->files = (struct config_files){
         .tuf = trust_held_load, .tuf_context = serving->held, .is_keeping = true};
     GH_TRY(session_set_new(&gateway->sessions, err));
+    GH_TRY(exception_watch_new(gateway, &gateway->exceptions, err));
     if (RAND_bytes(gateway->token_key, sizeof(gateway->token_key)) != 1) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no random numbers");
     }
