@@ -163,6 +163,14 @@ bool digest_stream_final(struct digest_stream *stream, struct digest *out, struc
     return true;
 }
 
+bool digest_stream_restart(struct digest_stream *stream, struct gh_error *err)
+{
+    if (EVP_DigestInit_ex(stream->md, NULL, NULL) != 1) {
+        return gh_fail(err, GH_INTERNAL_ERROR, "a hash could not be started");
+    }
+    return true;
+}
+
 void digest_stream_free(struct digest_stream *stream)
 {
     if (stream == NULL) {

@@ -46,9 +46,12 @@ GH_CHECKED bool digest_stream_new(enum digest_alg alg, struct digest_stream **ou
                                   struct gh_error *err);
 GH_CHECKED bool digest_stream_update(struct digest_stream *stream, struct bytes data,
                                      struct gh_error *err);
-/* After this the stream can only be freed. */
+/* After this the stream can only be freed or restarted. */
 GH_CHECKED bool digest_stream_final(struct digest_stream *stream, struct digest *out,
                                     struct gh_error *err);
+/* Begin anew with the same algorithm: cheaper than another stream, where many small texts are
+ * hashed. */
+GH_CHECKED bool digest_stream_restart(struct digest_stream *stream, struct gh_error *err);
 void digest_stream_free(struct digest_stream *stream);
 GH_DEFINE_FREEP(digest_stream, struct digest_stream)
 

@@ -37,15 +37,17 @@ static bool rekor_hash_leaf(struct bytes body, uint8_t out[32], struct gh_error 
 }
 
 /* node = SHA-256(01 || left || right) into NODE, which may be one of the two. */
-static bool rekor_hash_node(const uint8_t left[32], const uint8_t right[32], uint8_t node[32],
-                            struct gh_error *err)
+static bool rekor_hash_node(struct digest_stream *stream, const uint8_t left[32],
+                            const uint8_t right[32], uint8_t node[32], struct gh_error *err)
 {
     uint8_t joined[65] = {1};
     struct digest digest = {0};
 
     memcpy(joined + 1, left, 32);
     memcpy(joined + 33, right, 32);
-    GH_TRY(digest_compute(DIGEST_SHA256, bytes_make(joined, sizeof(joined)), &digest, err));
+    GH_TRY(digest_stream_restart(stream, err));
+    GH_TRY(digest_stream_update(stream, bytes_make(joined, sizeof(joined)), err));
+    GH_TRY(digest_stream_final(stream, &digest, err));
     memcpy(node, digest.value, 32);
     return true;
 }
@@ -57,6 +59,7 @@ static bool rekor_check_inclusion(const struct rekor_entry *entry, struct bytes 
 {
     uint64_t fn = index;
     uint64_t sn = size - 1;
+    GH_OWN(digest_stream_freep) struct digest_stream *stream = NULL;
     uint8_t node[32];
 
     if (size == 0 || index >= size) {
@@ -64,18 +67,19 @@ static bool rekor_check_inclusion(const struct rekor_entry *entry, struct bytes 
                        "the entry has index %" PRIu64 " in a tree of %" PRIu64, index, size);
     }
     GH_TRY(rekor_hash_leaf(body, node, err));
+    GH_TRY(digest_stream_new(DIGEST_SHA256, &stream, err));
     for (size_t i = 0; i < entry->hash_count; i++) {
         if (sn == 0) {
             return gh_fail(err, GH_INCLUSION_PROOF_INVALID, "the proof has too many hashes");
         }
         if ((fn & 1) != 0 || fn == sn) {
-            GH_TRY(rekor_hash_node(entry->hashes[i], node, node, err));
+            GH_TRY(rekor_hash_node(stream, entry->hashes[i], node, node, err));
             while ((fn & 1) == 0 && fn != 0) {
                 fn >>= 1;
                 sn >>= 1;
             }
         } else {
-            GH_TRY(rekor_hash_node(node, entry->hashes[i], node, err));
+            GH_TRY(rekor_hash_node(stream, node, entry->hashes[i], node, err));
         }
         fn >>= 1;
         sn >>= 1;

@@ -384,6 +384,21 @@ static bool tsa_is_signer(const struct tsa_token *token, const struct x509_view 
            (token->ess_v2.data != NULL || token->ess.data != NULL);
 }
 
+/* The certificate as it is embedded; the root's copy of it is parsed already. */
+static bool tsa_take_signer(struct bytes der, const struct tsa_trust *trust, struct x509_cert **out,
+                            struct gh_error *err)
+{
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct x509_cert *leaf = trust->items[i].leaf;
+
+        if (leaf != NULL && bytes_equal(x509_cert_der(leaf), der)) {
+            *out = x509_cert_ref(leaf);
+            return true;
+        }
+    }
+    return x509_cert_parse(der, out, err);
+}
+
 /*
  * The certificate that signed: named by the signer info and bound by the signed ESS attribute, so
  * that a certificate slipped into the token cannot stand in for it.
@@ -401,7 +416,7 @@ static bool tsa_find_signer(const struct tsa_token *token, const struct tsa_trus
         }
         is_named = true;
         if (tsa_is_signer(token, &view)) {
-            return x509_cert_parse(token->certs[i], out, err);
+            return tsa_take_signer(token->certs[i], trust, out, err);
         }
     }
     for (size_t i = 0; !trust->is_embedded_required && i < trust->count; i++) {
