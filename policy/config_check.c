@@ -12,6 +12,8 @@
 #define CONFIG_MAX_SECRET_BYTES 65536
 
 /* That a file can be read, and is not readable by all where it is a secret. */
+#define COMPILE_MAX_SOCKET_PATH 107 /* sockaddr_un */
+
 static void compile_file(struct compile *compile, const struct yaml_node *node, const char *path,
                          bool is_secret)
 {
@@ -261,20 +263,30 @@ static void compile_clients(struct compile *compile)
     compile->tenant->clients = *clients;
 }
 
+/* udp://HOST:PORT, tcp://HOST:PORT, unix:/PATH, http://… or https://… */
+static bool compile_is_sink_url(const char *url)
+{
+    const char *port = strrchr(url, ':');
+
+    if (strncmp(url, "udp://", 6) == 0 || strncmp(url, "tcp://", 6) == 0) {
+        return port > url + 6 && port[1] != '\0' && strlen(port + 1) <= 5 &&
+               strspn(port + 1, "0123456789") == strlen(port + 1) && strpbrk(url + 6, "/@") == NULL;
+    }
+    if (strncmp(url, "unix:/", 6) == 0) {
+        return url[6] != '\0' && strlen(url) <= COMPILE_MAX_SOCKET_PATH;
+    }
+    return (strncmp(url, "http://", 7) == 0 && url[7] != '\0' && url[7] != '/') ||
+           (strncmp(url, "https://", 8) == 0 && url[8] != '\0' && url[8] != '/');
+}
+
 static void compile_audit_sink(struct compile *compile, struct config_audit_sink *sink)
 {
-    static const char *const schemes[] = {"udp://", "tcp://", "unix:/", "http://", "https://"};
-    bool is_known = false;
     bool is_http;
 
     if (sink == NULL || sink->url == NULL) {
         return;
     }
-    for (size_t i = 0; i < GH_COUNT(schemes); i++) {
-        is_known = is_known || (strncmp(sink->url, schemes[i], strlen(schemes[i])) == 0 &&
-                                sink->url[strlen(schemes[i])] != '\0');
-    }
-    if (!is_known) {
+    if (!compile_is_sink_url(sink->url)) {
         config_error(
             &compile->reader, compile_node(&sink->at, "url"),
             "audit: sink: found %s, expected udp://HOST:PORT, tcp://HOST:PORT, unix:/PATH, "

@@ -212,6 +212,34 @@ static void config_diff_on_difference(const struct compare_difference *differenc
     config_diff_tell(arg, &change);
 }
 
+static bool config_diff_has_root(const struct config_tenant *tenant, const char *name)
+{
+    for (size_t i = 0; i < tenant->root_count; i++) {
+        if (strcmp(tenant->roots[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Roots that the one names and the other does not; how their content changes is told elsewhere. */
+static void config_diff_roots(struct config_diff *diff, const struct config_tenant *named,
+                              const struct config_tenant *other, bool is_added)
+{
+    for (size_t i = 0; i < named->root_count; i++) {
+        const struct config_root *root = &named->roots[i];
+
+        if (!config_diff_has_root(other, root->name)) {
+            config_diff_tell(diff,
+                             &(struct config_change){.kind = "root",
+                                                     .name = root->name,
+                                                     .what = is_added ? "added" : "removed",
+                                                     .before = is_added ? NULL : root->source,
+                                                     .after = is_added ? root->source : NULL});
+        }
+    }
+}
+
 static const struct config_tenant *config_diff_tenant(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->tenant_count; i++) {
@@ -238,6 +266,8 @@ static void config_diff_tenants(struct config_diff *diff, const struct config *b
                                        .kind = "tenant", .name = old->name, .what = "removed"});
         } else {
             config_diff_upstreams(diff, &old->upstreams, &new->upstreams);
+            config_diff_roots(diff, old, new, false);
+            config_diff_roots(diff, new, old, true);
         }
         compare_put(&output, &old->snapshot, new != NULL ? &new->snapshot : &nothing, now_unix_s);
     }

@@ -100,7 +100,8 @@ static void admin_send(struct exchange *x, unsigned status, const struct text *t
     exchange_answer(x, status, "application/json", text_cstr(text), text->len);
 }
 
-static bool admin_is_authorised(const struct admin *admin, struct exchange *x)
+/* How the caller is known, for the audit log; NULL: it is not. */
+static const char *admin_who(const struct admin *admin, struct exchange *x)
 {
     GH_OWN(generation_unrefp)
     struct generation *generation = gateway_generation(admin->gateway);
@@ -113,15 +114,18 @@ static bool admin_is_authorised(const struct admin *admin, struct exchange *x)
         token = admin->token;
     }
     if (exchange_peer_certificate(x) != NULL) {
-        return true;
+        return "certificate";
     }
     if (token == NULL) {
-        return !admin->has_client_ca; /* configuration allows that on loopback alone */
+        /* configuration allows that on loopback alone */
+        return admin->has_client_ca ? NULL : "anybody";
     }
     len = strlen(token);
     return http1_head_find(exchange_head(x), "authorization", &value) &&
-           value.len == strlen("Bearer ") + len && memcmp(value.data, "Bearer ", 7) == 0 &&
-           CRYPTO_memcmp(value.data + 7, token, len) == 0;
+                   value.len == strlen("Bearer ") + len && memcmp(value.data, "Bearer ", 7) == 0 &&
+                   CRYPTO_memcmp(value.data + 7, token, len) == 0
+               ? "token"
+               : NULL;
 }
 
 /* ---- answers that are at hand ---- */
@@ -520,6 +524,7 @@ static void admin_on_request(struct exchange *x)
     struct admin *admin = exchange_role(x);
     struct bytes path = http1_head_path(head);
     bool is_get = head->method == HTTP1_METHOD_GET || head->method == HTTP1_METHOD_HEAD;
+    const char *who;
     struct admin_call *call;
 
     if (is_get && (bytes_equal_cstr(path, "/livez") || bytes_equal_cstr(path, "/healthz"))) {
@@ -530,7 +535,8 @@ static void admin_on_request(struct exchange *x)
         admin_ready(admin, x);
         return;
     }
-    if (!admin_is_authorised(admin, x)) {
+    who = admin_who(admin, x);
+    if (who == NULL) {
         admin_record(admin, x, "", 401);
         exchange_header(x, "WWW-Authenticate", "Bearer realm=\"gatehouse admin\"");
         admin_error(x, 401, "UNAUTHORIZED", "the admin API asks for its token");
@@ -544,9 +550,7 @@ static void admin_on_request(struct exchange *x)
     call->admin = admin;
     call->x = x;
     call->is_recorded = !is_get;
-    call->who = exchange_peer_certificate(x) != NULL ? "certificate"
-                : admin->token != NULL               ? "token"
-                                                     : "anybody";
+    call->who = who;
     text_init(&call->body, ADMIN_MAX_BODY);
     text_init(&call->answer, ADMIN_MAX_ANSWER);
     exchange_set_context(x, call);

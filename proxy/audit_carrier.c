@@ -105,14 +105,6 @@ static bool audit_carrier_read_url(const char *url, enum audit_carrier_kind *kin
     return false;
 }
 
-bool audit_carrier_url_is_good(const char *url)
-{
-    enum audit_carrier_kind kind;
-    const char *address;
-
-    return audit_carrier_read_url(url, &kind, &address);
-}
-
 static bool audit_carrier_open_curl(struct audit_carrier *carrier)
 {
     struct text header;

@@ -21,8 +21,6 @@ struct audit_carrier_config {
     const char *token; /* for http and https: sent as bearer; NULL: none */
 };
 
-/* Whether URL is one that audit_carrier_new() takes. */
-bool audit_carrier_url_is_good(const char *url);
 /* CONFIG is copied. Gives: *out: new, audit_carrier_free(). Fails: INTERNAL_ERROR */
 GH_CHECKED bool audit_carrier_new(const struct audit_carrier_config *config,
                                   struct audit_carrier **out, struct gh_error *err);

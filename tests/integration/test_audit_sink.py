@@ -206,7 +206,7 @@ def test_syslog_tcp_server_that_went_is_connected_to_again(images, fake, make_ga
     server.close()
 
 
-@pytest.mark.parametrize("url", ["ftp://a", "udp://", "file:///tmp/x", "localhost:514"])
+@pytest.mark.parametrize("url", ["ftp://a", "udp://", "udp://host", "tcp://host:", "tcp://host:abc", "unix:", "http://", "file:///tmp/x", "localhost:514"])
 def test_unknown_scheme_is_an_error(fake, make_gateway, url):
     gateway = make_gateway(fake, ready=False, audit={"sink": {"url": url}})
     result = gateway.run("check", "-c", gateway.file)
