@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import selectors
 import signal
@@ -16,9 +17,12 @@ Answer = collections.namedtuple("Answer", "status headers body")
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range the kernel takes ports of outgoing connections from: nobody gets it before its server binds it."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition, timeout=20, what="the condition"):
