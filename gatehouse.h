@@ -56,7 +56,7 @@
 #define GH_RANK_SESSION 25       /* credentials that clients pass through */
 #define GH_RANK_FILL 30          /* fills in flight */
 #define GH_RANK_UPSTREAM 40      /* upstream limits, breakers, token cache */
-#define GH_RANK_RECENT 45       /* manifests served lately */
+#define GH_RANK_RECENT 45        /* manifests served lately */
 #define GH_RANK_VERDICT 50       /* verdict cache shards */
 #define GH_RANK_STORE 60         /* content index and staging */
 #define GH_RANK_STORE_QUEUE 62   /* changes waiting for the store's writer */

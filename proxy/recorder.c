@@ -21,8 +21,9 @@
 #define RECORDER_FOLDS 1024
 #define RECORDER_FOLD_MS 60000
 #define RECORDER_FOLD_PROBES 32
-#define RECORDER_FAILURE_BUCKETS 16 /* records of one cause that one client can make in a minute   \
-                                     */
+#define RECORDER_FAILURE_BUCKETS                                                                   \
+    16 /* records of one cause that one client can make in a minute                                \
+        */
 #define RECORDER_MAX_DECISION (48u * 1024) /* longer ones are recorded without their candidates */
 #define RECORDER_MAX_RECORD (60u * 1024)
 #define RECORDER_MAX_PATH 1024

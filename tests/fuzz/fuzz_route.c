@@ -1,5 +1,5 @@
-/* A path and a query, on two lines: what is read from them keeps the rules for names, so that it may
- * stand in a path of our own and in a key. */
+/* A path and a query, on two lines: what is read from them keeps the rules for names, so that it
+ * may stand in a path of our own and in a key. */
 #include <stdlib.h>
 #include <string.h>
 
