@@ -1,6 +1,7 @@
 """Upstreams that break, processes that die, disks that fill, clients that dawdle."""
 import concurrent.futures
 import contextlib
+import http.client
 import os
 import resource
 import socket
@@ -300,18 +301,26 @@ def test_slow_sender_of_a_head_is_cut_off(images, fake, make_gateway):
 
 def test_connections_per_address_limited(images, fake, make_gateway):
     gateway = make_gateway(fake, limits={"connections_per_address": 20})
-    held = [RawConnection(gateway.port) for _ in range(20)]
-    for client in held:
-        client.get("/v2/")
-        client.read_head()
-    more = RawConnection(gateway.port)
-    with contextlib.suppress(OSError):
-        more.get("/v2/")
-    data = more.read_to_end()
-    assert data == b"" or data.split(b"\r\n")[0].split()[1] in (b"429", b"503")
+    held, refused = [], None
+    while refused is None and len(held) <= 20:
+        client = RawConnection(gateway.port)
+        try:
+            client.get("/v2/")
+            client.read_head()
+            held.append(client)
+        except (OSError, AssertionError):
+            refused = client
+    # Connections that made sure the gateway was up may still be closing: a few fewer are fine.
+    assert refused is not None and 15 <= len(held) <= 20
     for client in held:
         client.close()
-    wait_until(lambda: gateway.get("/v2/").status == 200, what="room for connections")
+
+    def has_room():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return gateway.get("/v2/").status == 200
+        return False
+
+    wait_until(has_room, what="room for connections")
 
 
 def test_10000_idle_connections_and_one_that_asks(images, fake, make_gateway):
