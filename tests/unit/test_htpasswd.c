@@ -46,8 +46,8 @@ static void htpasswd_parse_faults_refused(void **state)
         "alice:$apr1$abcdefgh$0123456789012345678901",
         "alice:plain",
         "alice:$2y$04$short",
-        "a:$2y$04$abcdefghijklmnopqrstuuq7C4ekaiC9jO4nMLhvt0lJmDbgAOC1S\n"
-        "a:$2y$04$abcdefghijklmnopqrstuuq7C4ekaiC9jO4nMLhvt0lJmDbgAOC1S",
+        ("a:$2y$04$abcdefghijklmnopqrstuuq7C4ekaiC9jO4nMLhvt0lJmDbgAOC1S\n"
+         "a:$2y$04$abcdefghijklmnopqrstuuq7C4ekaiC9jO4nMLhvt0lJmDbgAOC1S"),
     };
 
     for (size_t i = 0; i < GH_COUNT(rows); i++) {
