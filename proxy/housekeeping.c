@@ -147,6 +147,8 @@ static void housekeeping_gauges(struct housekeeping *housekeeping)
     struct blob_store_stats blobs;
     double connections = 0;
 
+    /* Room is made by what is committed: the last fill before a pause is seen only now. */
+    blob_store_make_room(gateway->blobs, 0);
     blob_store_stats(gateway->blobs, &blobs);
     prom_set(gateway->prom, PROM_CONTENT_BYTES, NULL, (double)blobs.bytes);
     if (blobs.evictions > housekeeping->evictions) {

@@ -122,7 +122,7 @@ static void trust_refresh_failed(struct trust_refresh *refresh, struct trust_ref
              PROM_LABELS(ask->tenant, ask->root, "failure"), 1);
     log_write(refresh->gateway->log,
               &(struct log_event){
-                  .level = root->stale_at_unix_s - now < root->max_age_s / 2 ? LOG_ERROR : LOG_WARN,
+                  .level = root->stale_at_unix_s < now + root->max_age_s / 2 ? LOG_ERROR : LOG_WARN,
                   .reason = gh_cause_label(error->cause)},
               "the trust root %s was not refreshed (%s): %s", ask->root, text_cstr(&held),
               error->text);
