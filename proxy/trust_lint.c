@@ -124,7 +124,7 @@ static void trust_lint_tuf(const struct trust_lint *lint, const struct config_ro
     } else if (root->stale_at_unix_s <= now) {
         trust_lint_tell(lint, "root_stale",
                         "the root %s is past its max_age: what rests on it is refused", root->name);
-    } else if (root->stale_at_unix_s - now < root->max_age_s / 2) {
+    } else if (root->stale_at_unix_s < now + root->max_age_s / 2) {
         trust_lint_tell(lint, "root_unrefreshed",
                         "the root %s was last refreshed %lld hours ago: nobody refreshes it",
                         root->name, (long long)((now - root->refreshed_unix_s) / 3600));

@@ -410,7 +410,7 @@ bool trust_refresh_note(const struct config_root *root, int64_t now_unix_s, stru
                     root->name);
         return true;
     }
-    if (root->url != NULL && root->stale_at_unix_s - now_unix_s < root->max_age_s / 2) {
+    if (root->url != NULL && root->stale_at_unix_s < now_unix_s + root->max_age_s / 2) {
         text_printf(out, "trust root %s is not being refreshed: it serves until ", root->name);
         text_put_time(out, root->stale_at_unix_s);
         return true;
