@@ -76,6 +76,8 @@ static bool route_host_is_valid(struct bytes part)
 
         if (c == ':' && colon == SIZE_MAX && i > 0) {
             colon = i;
+        } else if (c == '.' && i > 0 && part.data[i - 1] == '.') {
+            return false; /* no host has an empty label, and ".." means something in paths */
         } else if (colon != SIZE_MAX ? c < '0' || c > '9'
                                      : !route_is_word(c) && c != '.' && c != '-') {
             return false;
@@ -179,9 +181,12 @@ static bool route_decode(struct bytes in, bool allow_slash, char *out, size_t si
             }
             c = (uint8_t)(high << 4 | low);
             i += 2;
-            if (c == 0 || (c == '/' && !allow_slash)) {
+            if (c == '/' && !allow_slash) {
                 return false;
             }
+        }
+        if (c == 0) {
+            return false; /* encoded or not: what is behind it would be lost */
         }
         if (used + 1 >= size) {
             return false;

@@ -84,6 +84,7 @@ static void route_parse_faults_named(void **state)
         {"/v2/a%zzb/manifests/v1", ROUTE_NAME_INVALID},
         {"/v2/a..b/manifests/v1", ROUTE_NAME_INVALID},
         {"/v2/a___b/manifests/v1", ROUTE_NAME_INVALID},
+        {"/v2/a..b:5/c/manifests/v1", ROUTE_NAME_INVALID},
         {"/v2/-a/manifests/v1", ROUTE_NAME_INVALID},
         {"/v2/a/manifests/", ROUTE_TAG_INVALID},
         {"/v2/a/manifests/.x", ROUTE_TAG_INVALID},
