@@ -60,6 +60,15 @@ static void decide_describe(const struct decide_result *result, const char *tag,
     }
 }
 
+/* Why a child refuses its index: it is not signed itself, unless a limit kept it from being judged;
+ * signing it would not help then. */
+static enum gh_cause decide_child_cause(const struct decide_result *result, enum gh_cause inner)
+{
+    return result->state == DECIDE_STATE_DENIED && gh_cause_reason(inner) != GH_REASON_TOO_LARGE
+               ? GH_CHILD_UNVERIFIED
+               : inner;
+}
+
 /* A child that is refused refuses its index, and says which. */
 static void decide_describe_child(const struct decide_result *result, struct gh_error *out)
 {
@@ -68,7 +77,7 @@ static void decide_describe_child(const struct decide_result *result, struct gh_
 
     digest_format(&result->child->digest, digest);
     decide_describe(result, "", &inner);
-    (void)gh_fail(out, result->state == DECIDE_STATE_DENIED ? GH_CHILD_UNVERIFIED : inner.cause,
+    (void)gh_fail(out, decide_child_cause(result, inner.cause),
                   "the manifest %s of the index: %.140s", digest, inner.text);
 }
 

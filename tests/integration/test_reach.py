@@ -72,6 +72,27 @@ def test_platforms_each_asks_for_signed_children(images, fake, make_gateway, chi
     assert gateway.manifest(APP, children[0]).status == (200 if children_signed else 403)
 
 
+@pytest.mark.parametrize("told", [demo_image.INDEX, demo_image.IMAGE], ids=["told", "hidden"])
+def test_platforms_each_refuses_an_index_in_an_index(images, fake, make_gateway, told):
+    """Nobody would answer for the children of the inner one; also where its descriptor says that it is an image."""
+    gateway = make_gateway(fake, policy={"platforms": "each"})
+    child, size = demo_image.push_image(fake, "team/app", None)
+    inner, inner_size = demo_image.push_index(fake, "team/app", None, [(child, size, "amd64")])
+    outer = demo_image.push_manifest(fake, "team/app", {"schemaVersion": 2, "mediaType": demo_image.INDEX, "manifests": [
+        {"mediaType": told, "digest": inner, "size": inner_size}]}, "v1")[0]
+    for digest in (child, inner, outer):
+        images.sign("team/app", digest)
+    answer = gateway.manifest(APP, "v1")
+    assert answer.status == 403
+    detail = error_of(answer)["detail"]
+    assert (detail["cause"], detail["reason"], detail["policy"]) == ("index_depth_exceeded", "too_large", "ours"), detail
+    assert detail["digest"] == outer
+    assert gateway.metric("gatehouse_denials_total", reason="too_large") == 1
+    record = [r for r in gateway.audit() if r["type"] == "denial"][-1]["decision"]
+    assert (record["digest"], record["reason"], record["cause"]) == (outer, "too_large", "index_depth_exceeded"), record
+    assert gateway.manifest(APP, inner).status == 200, "one level is judged"
+
+
 def test_blob_of_another_repository_refused(images, gateway):
     digest = images.signed("team/private", files={"secret": b"s" * 100})
     images.signed("team/app")

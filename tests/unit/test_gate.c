@@ -205,10 +205,13 @@ static void gate_decide_each_refuses_an_index_in_an_index(void **state)
         scene_sign(scene, &target, outer);
         outcome = ask_about(scene, &target, outer);
         assert_int_equal(outcome.decision, DECIDE_DENY);
+        assert_int_equal(outcome.cause, GH_INDEX_DEPTH_EXCEEDED);
         assert_false(outcome.is_broken);
         /* A policy that only watches stops nothing. */
+        scene_sign(scene, &watched, outer);
         outcome = ask_about(scene, &watched, outer);
         assert_int_equal(outcome.decision, DECIDE_ALLOW);
+        assert_int_equal(outcome.cause, GH_INDEX_DEPTH_EXCEEDED);
         content_unref(outer);
     }
     content_unref(image);
@@ -236,6 +239,7 @@ static void gate_decide_each_too_many_children_is_policys_matter(void **state)
     scene_sign(scene, &target, index);
     outcome = ask_about(scene, &target, index);
     assert_int_equal(outcome.decision, DECIDE_DENY);
+    assert_int_equal(outcome.cause, GH_COUNT_LIMIT_EXCEEDED);
     assert_false(outcome.is_broken);
     outcome = ask_about(scene, &watched, index);
     assert_int_equal(outcome.decision, DECIDE_ALLOW);
