@@ -334,6 +334,11 @@ static bool cbor_walk_map(struct bytes *in, uint64_t count, unsigned depth, stru
 
         GH_TRY(cbor_walk(in, depth, err));
         keys[i] = bytes_make(start, (size_t)(in->data - start));
+        if (keys[i].len > CBOR_MAX_KEY_BYTES) {
+            /* Maps as keys of maps, all of one length, would cost their square at every level. */
+            return gh_fail(err, GH_SIZE_LIMIT_EXCEEDED,
+                           "a key of a CBOR map has more than %d bytes", CBOR_MAX_KEY_BYTES);
+        }
         for (uint64_t k = 0; k < i; k++) {
             if (bytes_equal(keys[k], keys[i])) {
                 return gh_fail(err, GH_SIG_MALFORMED, "a CBOR map has the same key twice");

@@ -18,9 +18,10 @@ struct gh_error;
 
 #define CBOR_MAX_DEPTH 16
 #define CBOR_MAX_STRING_BYTES (8u * 1024 * 1024)
-#define CBOR_MAX_ENTRIES 64 /* members of one array or pairs of one map */
-#define CBOR_TAG_EPOCH 1    /* seconds since 1970 */
-#define CBOR_MAX_HEAD 9     /* bytes cbor_put_head() writes */
+#define CBOR_MAX_ENTRIES 64    /* members of one array or pairs of one map */
+#define CBOR_MAX_KEY_BYTES 256 /* of a map, encoded: every key is compared with every other */
+#define CBOR_TAG_EPOCH 1       /* seconds since 1970 */
+#define CBOR_MAX_HEAD 9        /* bytes cbor_put_head() writes */
 
 enum cbor_kind {
     CBOR_KIND_UNSIGNED,
@@ -58,7 +59,7 @@ GH_CHECKED bool cbor_head_int64(const struct cbor_head *head, int64_t *out, stru
  * Walk past one item and all it holds: strict heads, no map with the same key twice, no tag but
  * CBOR_TAG_EPOCH, at most DEPTH levels. *whole is the item as it stands.
  *
- * Limits: CBOR_MAX_DEPTH caps DEPTH; CBOR_MAX_ENTRIES
+ * Limits: CBOR_MAX_DEPTH caps DEPTH; CBOR_MAX_ENTRIES, CBOR_MAX_KEY_BYTES
  */
 GH_CHECKED bool cbor_skip(struct bytes *in, unsigned depth, struct bytes *whole,
                           struct gh_error *err);

@@ -172,6 +172,24 @@ static void cbor_skip_depth_limited(void **state)
     assert_int_equal(err.cause, GH_SIG_MALFORMED);
 }
 
+/* {h'00...': 0}, one byte too long a key as a whole; then the longest that passes. */
+static void cbor_skip_long_key_refused(void **state)
+{
+    uint8_t data[4 + CBOR_MAX_KEY_BYTES + 1] = {0xa1, 0x58, 0xff};
+    struct bytes in = bytes_make(data, 1 + 2 + 255 + 1);
+    struct bytes whole;
+    struct gh_error err = {0};
+
+    (void)state;
+    assert_false(cbor_skip(&in, CBOR_MAX_DEPTH, &whole, &err));
+    assert_int_equal(err.cause, GH_SIZE_LIMIT_EXCEEDED);
+    data[2] = CBOR_MAX_KEY_BYTES - 2;
+    in = bytes_make(data, 1 + CBOR_MAX_KEY_BYTES + 1);
+    gh_error_clear(&err);
+    assert_true(cbor_skip(&in, CBOR_MAX_DEPTH, &whole, &err));
+    assert_int_equal(in.len, 0);
+}
+
 static void cbor_int64_range_checked(void **state)
 {
     struct bytes low = BYTES_LITERAL("\x3b\x7f\xff\xff\xff\xff\xff\xff\xff");
@@ -211,6 +229,7 @@ int main(void)
         cmocka_unit_test(cbor_skip_nested_passed_over),
         cmocka_unit_test(cbor_skip_wrong_structure_refused),
         cmocka_unit_test(cbor_skip_depth_limited),
+        cmocka_unit_test(cbor_skip_long_key_refused),
         cmocka_unit_test(cbor_int64_range_checked),
         cmocka_unit_test(cbor_put_head_shortest_form),
     };

@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/notaryproject/notation-core-go/signature/cose"
@@ -34,10 +35,9 @@ import (
 type result struct {
 	Tag    string `json:"tag"`
 	Digest string `json:"digest"`
-	Expect string `json:"expect"`           // allow or deny
-	Reason string `json:"reason,omitempty"` // Gatehouse's reason for a denial
-	Root   string `json:"root"`             // PEM file of the CA to trust
-	TSA    bool   `json:"tsa,omitempty"`    // trust the TSA root as well
+	Expect string `json:"expect"`          // allow or deny
+	Cause  string `json:"cause,omitempty"` // Gatehouse's cause for a denial
+	Kind   string `json:"kind"`            // what is to trust: ca, tsa (ca and the TSA), authority, aws
 }
 
 type authority struct {
@@ -48,6 +48,7 @@ type authority struct {
 type program struct {
 	registryHost, repository, out, tsaURL, tsaRoot, crlURL, ocspURL string
 	plainHTTP                                                       bool
+	keys                                                            []string
 	serial                                                          int64
 	results                                                         []result
 }
@@ -177,10 +178,18 @@ func (p *program) sign(ctx context.Context, repo *remote.Repository, s signing) 
 	return image
 }
 
-func (p *program) record(s signing, image ocispec.Descriptor, expect, reason, root string) {
+// An empty CAUSE says that the image must be served.
+func (p *program) record(s signing, image ocispec.Descriptor, kind, cause string) {
+	expect := "allow"
+	if cause != "" {
+		expect = "deny"
+	}
+	if s.isStamped {
+		kind = "tsa"
+	}
 	p.results = append(p.results, result{Tag: s.tag, Digest: image.Digest.String(), Expect: expect,
-		Reason: reason, Root: root, TSA: s.isStamped})
-	fmt.Println(s.tag, image.Digest, expect, reason)
+		Cause: cause, Kind: kind})
+	fmt.Println(s.tag, image.Digest, expect, cause)
 }
 
 // The signature of one image, attached to another: its payload names the first one's digest.
@@ -213,8 +222,10 @@ func main() {
 	flag.StringVar(&p.tsaRoot, "tsa-root", "", "PEM file of its root")
 	flag.StringVar(&p.crlURL, "crl", "", "distribution point in the leaves")
 	flag.StringVar(&p.ocspURL, "ocsp", "", "OCSP responder in the leaves")
+	keys := flag.String("keys", "rsa2048,rsa3072,rsa4096,p256,p384,p521", "of the good images")
 	flag.BoolVar(&p.plainHTTP, "plain-http", true, "no TLS")
 	flag.Parse()
+	p.keys = strings.Split(*keys, ",")
 
 	ctx := context.Background()
 	must(os.MkdirAll(p.out, 0o755))
@@ -225,28 +236,29 @@ func main() {
 	root, other := p.newAuthority("root"), p.newAuthority("other-root")
 	media := map[string]string{"jws": jws.MediaTypeEnvelope, "cose": cose.MediaTypeEnvelope}
 	for _, form := range []string{"jws", "cose"} {
-		for _, key := range []string{"rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521"} {
+		for _, key := range p.keys {
 			s := signing{tag: form + "-" + key, keyType: key, mediaType: media[form], by: root}
-			p.record(s, p.sign(ctx, repo, s), "allow", "", "root.pem")
+			p.record(s, p.sign(ctx, repo, s), "ca", "")
 			if p.tsaURL != "" {
 				s.tag, s.isStamped = s.tag+"-stamped", true
-				p.record(s, p.sign(ctx, repo, s), "allow", "", "root.pem")
+				p.record(s, p.sign(ctx, repo, s), "", "")
 			}
 		}
 		s := signing{tag: form + "-untrusted", keyType: "p256", mediaType: media[form], by: other}
-		p.record(s, p.sign(ctx, repo, s), "deny", "cert_untrusted", "root.pem")
+		p.record(s, p.sign(ctx, repo, s), "ca", "cert_chain_untrusted")
 		s = signing{tag: form + "-expired", keyType: "p256", mediaType: media[form], by: root,
 			expiry: time.Second}
-		p.record(s, p.sign(ctx, repo, s), "deny", "signature_expired", "root.pem")
+		p.record(s, p.sign(ctx, repo, s), "ca", "notation_expired")
 		s = signing{tag: form + "-source", keyType: "p256", mediaType: media[form], by: root}
 		source := p.sign(ctx, repo, s)
-		p.record(s, source, "allow", "", "root.pem")
+		p.record(s, source, "ca", "")
 		s.tag = form + "-moved"
 		moved := p.push(ctx, repo, s.tag)
 		p.moveSignature(ctx, repo, source, moved)
-		p.record(s, moved, "deny", "digest_mismatch", "root.pem")
+		p.record(s, moved, "ca", "payload_digest_mismatch")
 		s.tag = form + "-unsigned"
-		p.record(s, p.push(ctx, repo, s.tag), "deny", "unsigned", "root.pem")
+		p.record(s, p.push(ctx, repo, s.tag), "ca", "no_signature_found")
+		p.special(ctx, repo, form, media[form], root)
 	}
 	time.Sleep(1100 * time.Millisecond) // until the expired ones are
 	text, err := json.MarshalIndent(p.results, "", " ")
