@@ -24,22 +24,28 @@ struct command {
     size_t target_count;
     char **rest; /* the verb and what follows it */
     int rest_count;
+    bool is_misused; /* the arguments make no command: what to write instead was shown */
 };
 
 static const char command_usage[] =
     "usage: gatehouse tuf --metadata-dir DIR init TRUSTED_ROOT\n"
     "       gatehouse tuf --metadata-url URL --metadata-dir DIR refresh\n"
     "       gatehouse tuf --metadata-url URL --metadata-dir DIR --target-name PATH...\n"
-    "                     --target-dir DIR --target-base-url URL download\n";
+    "                     --target-dir DIR --target-base-url URL download\n"
+    "\n"
+    "A TUF client: keeps the metadata it trusts in DIR, under the roles' names, and fetches\n"
+    "targets that the metadata names.\n"
+    "\n"
+    "exit status: 0 done, 1 refused, 2 wrong usage\n";
 
 static void command_str_freep(char **string)
 {
     free(*string);
 }
 
-static bool command_usage_fail(struct gh_error *err, const char *what)
+static bool command_usage_fail(struct command *command, struct gh_error *err, const char *what)
 {
-    (void)fputs(command_usage, stderr);
+    command->is_misused = true;
     return gh_fail(err, GH_POLICY_DENIED, "%s", what);
 }
 
@@ -51,6 +57,7 @@ static bool command_parse(int argc, char **argv, struct command *out, struct gh_
         {"target-name", required_argument, NULL, 'n'},
         {"target-dir", required_argument, NULL, 'd'},
         {"target-base-url", required_argument, NULL, 'b'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -77,8 +84,11 @@ static bool command_parse(int argc, char **argv, struct command *out, struct gh_
             }
             out->targets[out->target_count++] = optarg;
             break;
+        case 'h':
+            (void)fputs(command_usage, stdout);
+            exit(0);
         default:
-            return command_usage_fail(err, "unknown option");
+            return command_usage_fail(out, err, "unknown option");
         }
     }
     out->rest = argv + optind;
@@ -105,14 +115,14 @@ static bool command_read_file(const char *path, size_t limit, struct bytes_buf *
 }
 
 /* Trust begins here: the root must at least be signed by its own keys. It may have expired. */
-static bool command_init(const struct command *command, struct gh_error *err)
+static bool command_init(struct command *command, struct gh_error *err)
 {
     GH_OWN(tuf_metadata_freep) struct tuf_metadata *root = NULL;
     GH_OWN(tuf_state_closep) struct tuf_state *state = NULL;
     GH_OWN(bytes_buf_done) struct bytes_buf content = {0};
 
     if (command->rest_count != 2 || command->metadata_dir == NULL) {
-        return command_usage_fail(err, "init takes --metadata-dir and a root file");
+        return command_usage_fail(command, err, "init takes --metadata-dir and a root file");
     }
     GH_TRY(command_read_file(command->rest[1], TUF_MAX_ROOT_BYTES, &content, err));
     GH_TRY(tuf_metadata_read(TUF_ROOT, bytes_view(&content), &root, err));
@@ -157,7 +167,7 @@ static bool command_download(const struct command *command, struct tuf_fetch *fe
     return true;
 }
 
-static bool command_update(const struct command *command, bool is_download, struct gh_error *err)
+static bool command_update(struct command *command, bool is_download, struct gh_error *err)
 {
     GH_OWN(tuf_state_closep) struct tuf_state *metadata = NULL;
     GH_OWN(tuf_fetch_freep) struct tuf_fetch *fetch = NULL;
@@ -167,7 +177,7 @@ static bool command_update(const struct command *command, bool is_download, stru
         command->metadata_url == NULL ||
         (is_download && (command->target_count == 0 || command->target_dir == NULL ||
                          command->target_base_url == NULL))) {
-        return command_usage_fail(err, "an option is missing, or an argument too many");
+        return command_usage_fail(command, err, "an option is missing, or an argument too many");
     }
     GH_TRY(tuf_fetch_new(command->metadata_url,
                          is_download ? command->target_base_url : command->metadata_url, &fetch,
@@ -178,27 +188,27 @@ static bool command_update(const struct command *command, bool is_download, stru
     return !is_download || command_download(command, fetch, metadata, client, err);
 }
 
-static bool command_run(int argc, char **argv, struct gh_error *err)
+static bool command_run(int argc, char **argv, struct command *command, struct gh_error *err)
 {
-    struct command command = {0};
     const char *verb;
 
-    GH_TRY(command_parse(argc, argv, &command, err));
-    verb = command.rest_count > 0 ? command.rest[0] : "";
+    GH_TRY(command_parse(argc, argv, command, err));
+    verb = command->rest_count > 0 ? command->rest[0] : "";
     if (strcmp(verb, "init") == 0) {
-        return command_init(&command, err);
+        return command_init(command, err);
     }
     if (strcmp(verb, "refresh") == 0) {
-        return command_update(&command, false, err);
+        return command_update(command, false, err);
     }
     if (strcmp(verb, "download") == 0) {
-        return command_update(&command, true, err);
+        return command_update(command, true, err);
     }
-    return command_usage_fail(err, "the verb is init, refresh or download");
+    return command_usage_fail(command, err, "the verb is init, refresh or download");
 }
 
 int tuf_command_main(int argc, char **argv)
 {
+    struct command command = {0};
     struct gh_error err = {0};
     bool is_done;
 
@@ -206,11 +216,16 @@ int tuf_command_main(int argc, char **argv)
         (void)fputs("gatehouse tuf: libcurl cannot be initialised\n", stderr);
         return 1;
     }
-    is_done = command_run(argc, argv, &err);
-    if (!is_done) {
+    is_done = command_run(argc, argv, &command, &err);
+    if (command.is_misused) {
+        (void)fprintf(stderr, "gatehouse tuf: %s\n%s", err.text, command_usage);
+    } else if (!is_done) {
         (void)fprintf(stderr, "gatehouse tuf: %s%s%s (%s)\n", err.place,
                       err.place[0] != '\0' ? ": " : "", err.text, gh_cause_label(err.cause));
     }
     curl_global_cleanup();
+    if (command.is_misused) {
+        return 2;
+    }
     return is_done ? 0 : 1;
 }

@@ -10,7 +10,7 @@
 #ifndef PROXY_TUF_COMMAND_H
 #define PROXY_TUF_COMMAND_H
 
-/* argv[0] is "tuf". Returns the exit status: 0, or 1 for whatever went wrong. */
+/* argv[0] is "tuf". Returns the exit status: 0, 1 for what was refused, 2 for wrong usage. */
 int tuf_command_main(int argc, char **argv);
 
 #endif

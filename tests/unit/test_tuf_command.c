@@ -234,9 +234,9 @@ static void tuf_command_wrong_usage_fails(void **state)
                           "refresh",
                           NULL};
 
-    assert_int_equal(tuf_command_main(1, (char **)none), 1);
-    assert_int_equal(tuf_command_main(4, (char **)unknown), 1);
-    assert_int_equal(tuf_command_main(4, (char **)verb), 1);
+    assert_int_equal(tuf_command_main(1, (char **)none), 2);
+    assert_int_equal(tuf_command_main(4, (char **)unknown), 2);
+    assert_int_equal(tuf_command_main(4, (char **)verb), 2);
     assert_int_equal(tuf_command_main(6, (char **)scheme), 1);
     assert_int_equal(tuf_command_main(6, (char **)user), 1);
 }
