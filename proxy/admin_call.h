@@ -15,10 +15,11 @@ struct config;
 #define ADMIN_CALL_MAX_BYTES (16u * 1024 * 1024)
 
 /*
- * GET a path ("/v1/exceptions") of the admin listener that CONFIG names, with its token.
+ * GET a path ("/v1/exceptions") of the admin listener that CONFIG names, with its token. Where the
+ * listener has TLS, only the certificate that CONFIG names is told the token.
  *
- * Gives: *out: new, bytes_buf_done(); false where no gateway answers so (it does not run, or its
- *        admin listener wants TLS)
+ * Gives: *out: new, bytes_buf_done(); false where no gateway answers so (it does not run, or wants
+ * a client's certificate)
  */
 GH_CHECKED bool admin_call_get(const struct config *config, const char *path,
                                struct bytes_buf *out);

@@ -257,10 +257,24 @@ static void audit_sink_destroy(struct audit_sink *sink)
     free(sink);
 }
 
-bool audit_sink_new(struct gateway *gateway, const struct config *config, uint64_t head,
+static bool audit_sink_texts_equal(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool audit_sink_is_same(const struct config_audit_sink *a, const struct config_audit_sink *b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+    return strcmp(a->url, b->url) == 0 && audit_sink_texts_equal(a->ca, b->ca) &&
+           audit_sink_texts_equal(a->token, b->token) && a->queue_bytes == b->queue_bytes;
+}
+
+bool audit_sink_new(struct gateway *gateway, const struct config *config,
+                    const struct config_audit_sink *settings, uint64_t head,
                     struct audit_sink **out, struct gh_error *err)
 {
-    const struct config_audit_sink *settings = config->audit.sink;
     struct audit_carrier_config carrier;
     struct audit_sink *sink;
     uint64_t from;

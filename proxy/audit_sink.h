@@ -15,19 +15,23 @@
 
 struct audit_sink;
 struct config;
+struct config_audit_sink;
 struct gateway;
 struct gh_error;
 
 /*
- * Start delivering. HEAD: the number of the log's last record; the first time only what follows is
- * delivered.
+ * Start delivering the log of CONFIG to where SETTINGS (of another configuration, after a reload)
+ * says. HEAD: the number of the log's last record; the first time only what follows is delivered.
  *
  * Takes: gateway: borrowed, with its recorder
- * Gives: *out: new, audit_sink_free(); NULL where CONFIG names no sink
+ * Gives: *out: new, audit_sink_free(); NULL where SETTINGS is NULL
  * Fails: INTERNAL_ERROR
  */
-GH_CHECKED bool audit_sink_new(struct gateway *gateway, const struct config *config, uint64_t head,
+GH_CHECKED bool audit_sink_new(struct gateway *gateway, const struct config *config,
+                               const struct config_audit_sink *settings, uint64_t head,
                                struct audit_sink **out, struct gh_error *err);
+/* Whether a sink of the one delivers as one of the other would. NULL: none. */
+bool audit_sink_is_same(const struct config_audit_sink *a, const struct config_audit_sink *b);
 /* Try once more to deliver what there is, then end. Accepts NULL. */
 void audit_sink_free(struct audit_sink *sink);
 

@@ -25,6 +25,7 @@
 #include "metrics/text.h"
 #include "proxy/admin.h"
 #include "proxy/audit_sink.h"
+#include "proxy/certificates.h"
 #include "proxy/config_files.h"
 #include "proxy/exception_watch.h"
 #include "proxy/fill.h"
@@ -39,7 +40,7 @@
 #include "proxy/recorder.h"
 #include "proxy/request.h"
 #include "proxy/session.h"
-#include "proxy/tls.h"
+#include "proxy/settled.h"
 #include "proxy/trust_held.h"
 #include "proxy/trust_refresh.h"
 #include "proxy/upstream.h"
@@ -51,15 +52,10 @@
 #define SERVING_MAX_LISTENERS 16
 #define SERVING_HELPERS 4
 #define SERVING_PASSWORD_HELPERS 2
-#define SERVING_MAX_FILE 1048576
 
 struct serving_listener {
     struct listener *listener;
-    struct tls *tls;                /* NULL: plain */
-    const struct config_tls *files; /* of the first generation; paths stay */
-    char *certificate;
-    char *key;
-    char *client_ca;
+    struct tls *tls; /* of certificates; NULL: plain */
 };
 
 struct serving {
@@ -68,11 +64,12 @@ struct serving {
     struct config_files files;
     struct audit *audit;
     struct audit_sink *sink; /* NULL: none */
+    struct config *started;  /* what the process began with: some of it stays until it ends */
+    struct certificates *certificates;
     struct quota *quota;
     struct event_base *base;
     struct event *signals[4];
     struct event *drain;
-    struct event *tls_event; /* made active by a reload */
     struct serving_listener listeners[SERVING_MAX_LISTENERS];
     size_t listener_count;
     struct housekeeping *housekeeping;
@@ -85,6 +82,13 @@ struct serving {
     int status;
 };
 
+/* What a reload cannot change, as it is told. */
+struct serving_settled {
+    struct serving *serving;
+    struct text *names;
+    size_t count;
+};
+
 struct gateway *serving_gateway(struct serving *serving)
 {
     return &serving->gateway;
@@ -92,8 +96,10 @@ struct gateway *serving_gateway(struct serving *serving)
 
 /* ---- loading ---- */
 
+/* CERTIFICATES: NULL where they stay as they are. */
 static bool serving_load(struct serving *serving, uint64_t number, struct generation **out,
-                         struct config_problems *problems, struct gh_error *err)
+                         struct certificates_next **certificates, struct config_problems *problems,
+                         struct gh_error *err)
 {
     struct config_loader loader;
     GH_OWN(generation_unrefp)
@@ -106,6 +112,11 @@ static bool serving_load(struct serving *serving, uint64_t number, struct genera
     config_files_loader(&serving->files, &loader);
     is_loaded = config_load(&loader, serving->file, gateway_now(), &config, problems, err) &&
                 generation_new(config, number, previous, out, err);
+    if (is_loaded && certificates != NULL &&
+        !certificates_prepare(serving->certificates, (*out)->config, certificates, err)) {
+        generation_unref(GH_TAKE(*out));
+        is_loaded = false;
+    }
     config_files_settle(&serving->files, is_loaded);
     return is_loaded;
 }
@@ -148,8 +159,8 @@ static bool serving_renew(void *context)
 
     LOCK_HOLD(&serving->reload_lock);
     serving->files.is_replaying = true;
-    is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation, &problems,
-                         &error);
+    is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation, NULL,
+                         &problems, &error);
     serving->files.is_replaying = false;
     config_problems_done(&problems);
     if (is_ok) {
@@ -169,34 +180,89 @@ static bool serving_renew(void *context)
     return is_ok;
 }
 
+/* The old one ends first, since both would move the same cursor. */
+static void serving_renew_sink(struct serving *serving, const struct config_audit_sink *before,
+                               const struct config_audit_sink *after)
+{
+    struct gh_error error = {0};
+    struct audit_head head;
+
+    if (audit_sink_is_same(before, after)) {
+        return;
+    }
+    audit_sink_free(GH_TAKE(serving->sink));
+    audit_get_head(serving->audit, &head);
+    if (!audit_sink_new(&serving->gateway, serving->started, after, head.seq, &serving->sink,
+                        &error)) {
+        log_write(serving->gateway.log,
+                  &(struct log_event){.level = LOG_ERROR, .reason = "audit_sink"},
+                  "audit records are not delivered any more: %s", error.text);
+    }
+}
+
+static void serving_on_settled(const char *name, void *arg)
+{
+    struct serving_settled *settled = arg;
+
+    text_put(settled->names, settled->count++ > 0 ? "," : "");
+    text_put_json(settled->names, name);
+    log_write(settled->serving->gateway.log,
+              &(struct log_event){.level = LOG_WARN, .reason = "restart_needed"},
+              "%s was changed: that takes effect at the next start", name);
+}
+
+/* Put GENERATION (taken) in force, and say what that changes. */
+static void serving_put_in_force(struct serving *serving, struct generation *generation,
+                                 struct certificates_next *certificates, struct text *members)
+{
+    GH_OWN(generation_unrefp)
+    struct generation *before = gateway_generation(&serving->gateway);
+    GH_OWN(generation_unrefp) struct generation *after = generation_ref(generation);
+    const struct config_limits *limits = &after->config->limits;
+    struct serving_settled settled = {.serving = serving, .names = members};
+
+    text_put_key(members, "fingerprint");
+    text_put_json(members, after->config->fingerprint_text);
+    certificates_adopt(serving->certificates, certificates);
+    quota_set(serving->quota, (unsigned)limits->connections,
+              (unsigned)limits->connections_per_address);
+    text_printf(members, ",\"changes\":%zu", serving_adopt(serving, generation));
+    serving_renew_sink(serving, before->config->audit.sink, after->config->audit.sink);
+    text_put_key(members, "restart");
+    text_put(members, "[");
+    (void)settled_each(serving->started, after->config, serving_on_settled, &settled);
+    text_put(members, "]");
+}
+
 bool serving_reload(struct serving *serving, struct text *out)
 {
     struct config_problems problems = {0};
+    struct certificates_next *certificates = NULL;
     struct generation *generation = NULL;
     struct gh_error error = {0};
     struct text members;
     bool is_ok;
 
     LOCK_HOLD(&serving->reload_lock);
-    is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation, &problems,
-                         &error);
+    is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation,
+                         &certificates, &problems, &error);
     text_init(&members, 32u * 1024);
     text_printf(&members, "\"ok\":%s", is_ok ? "true" : "false");
     if (is_ok) {
-        text_put_key(&members, "fingerprint");
-        text_put_json(&members, generation->config->fingerprint_text);
-        text_printf(&members, ",\"changes\":%zu", serving_adopt(serving, generation));
-        event_active(serving->tls_event, EV_TIMEOUT, 0); /* contexts are the main thread's */
+        serving_put_in_force(serving, generation, certificates, &members);
     } else {
         text_put_key(&members, "message");
         text_put_json(&members, error.text);
+        text_put_key(&members, "place");
+        text_put_json(&members, error.place);
     }
     text_put_key(&members, "problems");
     problems_json(&members, &problems);
     prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, is_ok ? 1 : 0);
     (void)recorder_event(serving->gateway.recorder, "reload", text_cstr(&members));
     log_write(serving->gateway.log, &(struct log_event){.level = is_ok ? LOG_INFO : LOG_ERROR},
-              is_ok ? "configuration reloaded%s" : "reload failed, nothing changed: %s",
+              is_ok ? "configuration reloaded%s%s%s" : "reload failed, nothing changed: %s%s%s",
+              is_ok ? "" : error.place, error.place[0] == '\0' ? "" : ": ",
               is_ok ? "" : error.text);
     text_put(out, text_cstr(&members));
     text_done(&members);
@@ -252,7 +318,8 @@ static bool serving_open_audit(struct serving *serving, const struct config *con
     GH_TRY(audit_open(&audit, gateway_now() * 1000, &serving->audit, err));
     GH_TRY(recorder_new(&serving->gateway, serving->audit, &serving->gateway.recorder, err));
     audit_get_head(serving->audit, &head);
-    return audit_sink_new(&serving->gateway, config, head.seq, &serving->sink, err);
+    return audit_sink_new(&serving->gateway, config, config->audit.sink, head.seq, &serving->sink,
+                          err);
 }
 
 static unsigned serving_worker_count(const struct config *config)
@@ -306,71 +373,6 @@ static bool serving_start_workers(struct serving *serving, const struct config *
                      (unsigned)config->limits.connections_per_address, &serving->quota, err);
 }
 
-/* Read what a listener's TLS needs. */
-static bool serving_read_tls(const struct serving_listener *listener, struct bytes_buf parts[3],
-                             struct tls_config *out, struct gh_error *err)
-{
-    unsigned mode;
-
-    GH_TRY(config_files_read(listener->certificate, SERVING_MAX_FILE, &parts[0], &mode, err));
-    GH_TRY(config_files_read(listener->key, SERVING_MAX_FILE, &parts[1], &mode, err));
-    if (listener->client_ca != NULL) {
-        GH_TRY(config_files_read(listener->client_ca, SERVING_MAX_FILE, &parts[2], &mode, err));
-    }
-    *out = (struct tls_config){.certificate = bytes_view(&parts[0]),
-                               .key = bytes_view(&parts[1]),
-                               .client_ca = bytes_view(&parts[2])};
-    return true;
-}
-
-static bool serving_make_tls(struct serving_listener *listener, const struct config_tls *files,
-                             struct gh_error *err)
-{
-    struct bytes_buf parts[3] = {{0}};
-    struct tls_config config;
-    bool is_ok;
-
-    listener->certificate = strdup(files->certificate);
-    listener->key = strdup(files->key);
-    listener->client_ca = files->client_ca != NULL ? strdup(files->client_ca) : NULL;
-    is_ok = listener->certificate != NULL && listener->key != NULL &&
-            serving_read_tls(listener, parts, &config, err) &&
-            tls_new(&config, &listener->tls, err);
-    for (size_t i = 0; i < GH_COUNT(parts); i++) {
-        if (parts[i].data != NULL) {
-            explicit_bzero(parts[i].data, parts[i].len);
-        }
-        bytes_buf_done(&parts[i]);
-    }
-    return is_ok;
-}
-
-/* Certificates are read anew with the configuration; a bad file leaves the old ones in use. */
-static void serving_on_reload_tls(evutil_socket_t fd, short what, void *arg)
-{
-    struct serving *serving = arg;
-
-    for (size_t i = 0; i < serving->listener_count; i++) {
-        struct bytes_buf parts[3] = {{0}};
-        struct tls_config config;
-        struct gh_error error = {0};
-
-        if (serving->listeners[i].tls != NULL &&
-            (!serving_read_tls(&serving->listeners[i], parts, &config, &error) ||
-             !tls_reload(serving->listeners[i].tls, &config, &error))) {
-            log_write(serving->gateway.log, &(struct log_event){.level = LOG_ERROR},
-                      "the certificate of %s was not replaced: %s",
-                      listener_address(serving->listeners[i].listener), error.text);
-        }
-        for (size_t k = 0; k < GH_COUNT(parts); k++) {
-            if (parts[k].data != NULL) {
-                explicit_bzero(parts[k].data, parts[k].len);
-            }
-            bytes_buf_done(&parts[k]);
-        }
-    }
-}
-
 static bool serving_listen(struct serving *serving, const char *address,
                            const struct config_tls *tls, const struct exchange_handler *handler,
                            void *role, const char *headers, struct gh_error *err)
@@ -391,7 +393,7 @@ static bool serving_listen(struct serving *serving, const char *address,
                        SERVING_MAX_LISTENERS);
     }
     if (tls != NULL) {
-        GH_TRY(serving_make_tls(listener, tls, err));
+        GH_TRY(certificates_add(serving->certificates, address, tls, &listener->tls, err));
         config.tls = listener->tls;
     }
     GH_TRY(listener_new(serving->base, &config, &listener->listener, err));
@@ -515,8 +517,7 @@ static bool serving_watch_signals(struct serving *serving, struct gh_error *err)
             return gh_fail(err, GH_INTERNAL_ERROR, "signals cannot be watched");
         }
     }
-    serving->tls_event = event_new(serving->base, -1, 0, serving_on_reload_tls, serving);
-    return serving->tls_event != NULL || gh_fail(err, GH_INTERNAL_ERROR, "no memory for events");
+    return true;
 }
 
 static void serving_stop_threads(struct serving *serving)
@@ -552,11 +553,8 @@ static void serving_done(struct serving *serving)
     serving_stop_threads(serving);
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_free(serving->listeners[i].listener);
-        tls_free(serving->listeners[i].tls);
-        free(serving->listeners[i].certificate);
-        free(serving->listeners[i].key);
-        free(serving->listeners[i].client_ca);
     }
+    certificates_free(serving->certificates);
     for (size_t i = 0; i < GH_COUNT(serving->signals); i++) {
         if (serving->signals[i] != NULL) {
             event_free(serving->signals[i]);
@@ -564,9 +562,6 @@ static void serving_done(struct serving *serving)
     }
     if (serving->drain != NULL) {
         event_free(serving->drain);
-    }
-    if (serving->tls_event != NULL) {
-        event_free(serving->tls_event);
     }
     admin_free(serving->admin);
     quota_free(serving->quota);
@@ -588,6 +583,7 @@ static void serving_done(struct serving *serving)
     blob_store_free(gateway->blobs);
     store_close(gateway->store);
     generation_unref(gateway->generation);
+    config_unref(serving->started);
     config_files_done(&serving->files);
     trust_held_free(serving->held);
     prom_free(gateway->prom);
@@ -622,6 +618,7 @@ static bool serving_prepare(struct serving *serving, struct gh_error *err)
     GH_TRY(trust_held_new(&serving->held, err));
     serving->files = (struct config_files){
         .tuf = trust_held_load, .tuf_context = serving->held, .is_keeping = true};
+    GH_TRY(certificates_new(&serving->certificates, err));
     GH_TRY(session_set_new(&gateway->sessions, err));
     GH_TRY(exception_watch_new(gateway, &gateway->exceptions, err));
     if (RAND_bytes(gateway->token_key, sizeof(gateway->token_key)) != 1) {
@@ -678,10 +675,11 @@ static bool serving_begin(struct serving *serving)
     struct generation *generation = NULL;
     struct gh_error error = {0};
     bool is_ok = serving_prepare(serving, &error) &&
-                 serving_load(serving, 1, &generation, &problems, &error);
+                 serving_load(serving, 1, &generation, NULL, &problems, &error);
 
     config_files_print(&problems, true);
     if (is_ok) {
+        serving->started = config_ref(generation->config);
         gateway_adopt(&serving->gateway, generation);
         is_ok = serving_start(serving, generation->config, &error);
     }

@@ -9,6 +9,8 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include "metrics/lock.h"
+
 #define TLS_RECORD_BYTES 16384
 #define TLS_FILE_BYTES (64u * 1024) /* read from a file at a time */
 #define TLS_MAX_CHAIN 10
@@ -16,7 +18,13 @@
 #define TLS_TICKET_KEY_BYTES 80 /* name, HMAC key, AES key in OpenSSL 3.0 */
 
 struct tls {
+    struct lock lock; /* rank GH_RANK_LIMIT: context */
     SSL_CTX *context;
+};
+
+struct tls_next {
+    SSL_CTX *context;
+    bool keeps_tickets;
 };
 
 /* ---- contexts ---- */
@@ -202,30 +210,64 @@ bool tls_new(const struct tls_config *config, struct tls **out, struct gh_error 
     if (tls == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for TLS");
     }
+    lock_init(&tls->lock, GH_RANK_LIMIT);
     GH_TRY(tls_make_context(config, &tls->context, err));
     *out = GH_TAKE(tls);
     return true;
 }
 
-bool tls_reload(struct tls *tls, const struct tls_config *config, struct gh_error *err)
+bool tls_prepare(const struct tls_config *config, struct tls_next **out, struct gh_error *err)
 {
-    GH_OWN(tls_context_freep) SSL_CTX *context = NULL;
-    unsigned char keys[TLS_TICKET_KEY_BYTES];
+    GH_OWN(tls_next_freep) struct tls_next *next = calloc(1, sizeof(*next));
 
-    GH_TRY(tls_make_context(config, &context, err));
-    if (config->client_ca.len == 0 &&
+    if (next == NULL) {
+        return gh_fail(err, GH_INTERNAL_ERROR, "no memory for TLS");
+    }
+    GH_TRY(tls_make_context(config, &next->context, err));
+    next->keeps_tickets = config->client_ca.len == 0;
+    *out = GH_TAKE(next);
+    return true;
+}
+
+void tls_next_free(struct tls_next *next)
+{
+    if (next != NULL) {
+        SSL_CTX_free(next->context);
+        free(next);
+    }
+}
+
+void tls_adopt(struct tls *tls, struct tls_next *next)
+{
+    unsigned char keys[TLS_TICKET_KEY_BYTES];
+    SSL_CTX *old;
+
+    if (next->keeps_tickets &&
         SSL_CTX_get_tlsext_ticket_keys(tls->context, keys, sizeof(keys)) == 1) {
-        (void)SSL_CTX_set_tlsext_ticket_keys(context, keys, sizeof(keys));
+        (void)SSL_CTX_set_tlsext_ticket_keys(next->context, keys, sizeof(keys));
     }
     OPENSSL_cleanse(keys, sizeof(keys));
     ERR_clear_error();
-    SSL_CTX_free(tls->context);
-    tls->context = GH_TAKE(context);
+    lock_acquire(&tls->lock);
+    old = tls->context;
+    tls->context = GH_TAKE(next->context);
+    lock_release(&tls->lock);
+    SSL_CTX_free(old);
+    tls_next_free(next);
+}
+
+bool tls_reload(struct tls *tls, const struct tls_config *config, struct gh_error *err)
+{
+    struct tls_next *next = NULL;
+
+    GH_TRY(tls_prepare(config, &next, err));
+    tls_adopt(tls, next);
     return true;
 }
 
 struct ssl_ctx_st *tls_context(struct tls *tls)
 {
+    LOCK_HOLD(&tls->lock);
     return SSL_CTX_up_ref(tls->context) == 1 ? tls->context : NULL;
 }
 
@@ -233,6 +275,7 @@ void tls_free(struct tls *tls)
 {
     if (tls != NULL) {
         SSL_CTX_free(tls->context);
+        lock_done(&tls->lock);
         free(tls);
     }
 }

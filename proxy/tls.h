@@ -4,8 +4,9 @@
  * TLS 1.2 and 1.3 only, no renegotiation, no compression, HTTP/1.1 by ALPN. Sessions are resumed by
  * tickets alone; the context, and so the ticket key, is shared by all workers.
  *
- * Threads: tls_new(), tls_reload(), tls_context() and tls_free(): the main thread; the rest: the
- * worker the connection lives on
+ * Threads: tls_new() and tls_free(): before and after all others; tls_prepare(), tls_adopt(),
+ *          tls_reload() and tls_context(): any, a lock of rank GH_RANK_LIMIT; the rest: the worker
+ *          the connection lives on
  */
 #ifndef PROXY_TLS_H
 #define PROXY_TLS_H
@@ -15,6 +16,7 @@
 
 struct ssl_ctx_st;
 struct tls;
+struct tls_next;
 
 struct tls_config {
     struct bytes certificate; /* PEM: leaf first, then its chain */
@@ -29,9 +31,20 @@ struct tls_config {
  * Fails: INTERNAL_ERROR (the file readers above it know the better cause)
  */
 GH_CHECKED bool tls_new(const struct tls_config *config, struct tls **out, struct gh_error *err);
-/* Swap in new files; on failure the old ones stay. Connections under way keep theirs. Without
+/*
+ * Make ready what new files say, and swap it in later: connections under way keep theirs. Without
  * client_ca the ticket key stays, so that sessions go on; with it, a ticket would carry a client
- * past a CA that is no longer trusted, so it changes. */
+ * past a CA that is no longer trusted, so it changes.
+ *
+ * Gives: *out: new, tls_adopt() takes it, or tls_next_free()
+ * Fails: as tls_new()
+ */
+GH_CHECKED bool tls_prepare(const struct tls_config *config, struct tls_next **out,
+                            struct gh_error *err);
+void tls_adopt(struct tls *tls, struct tls_next *next);
+void tls_next_free(struct tls_next *next);
+GH_DEFINE_FREEP(tls_next, struct tls_next)
+/* Both at once; on failure the old ones stay. */
 GH_CHECKED bool tls_reload(struct tls *tls, const struct tls_config *config, struct gh_error *err);
 /* A reference to the current context; conn_arrival takes it. */
 struct ssl_ctx_st *tls_context(struct tls *tls);
