@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "crypto/memo.h"
+#include "crypto/merkle.h"
 #include "crypto/rekor_body.h"
+#include "crypto/rekor_log.h"
 #include "crypto/trustroot.h"
 #include "metrics/error.h"
 
@@ -21,74 +23,17 @@ struct rekor_check {
     int64_t now_unix_s;
 };
 
-/* ---- Merkle tree ------------------------------------------------------------------------- */
-
-static bool rekor_hash_leaf(struct bytes body, uint8_t out[32], struct gh_error *err)
-{
-    GH_OWN(digest_stream_freep) struct digest_stream *stream = NULL;
-    struct digest leaf = {0};
-
-    GH_TRY(digest_stream_new(DIGEST_SHA256, &stream, err));
-    GH_TRY(digest_stream_update(stream, bytes_make("\x00", 1), err));
-    GH_TRY(digest_stream_update(stream, body, err));
-    GH_TRY(digest_stream_final(stream, &leaf, err));
-    memcpy(out, leaf.value, 32);
-    return true;
-}
-
-/* node = SHA-256(01 || left || right) into NODE, which may be one of the two. */
-static bool rekor_hash_node(struct digest_stream *stream, const uint8_t left[32],
-                            const uint8_t right[32], uint8_t node[32], struct gh_error *err)
-{
-    uint8_t joined[65] = {1};
-    struct digest digest = {0};
-
-    memcpy(joined + 1, left, 32);
-    memcpy(joined + 33, right, 32);
-    GH_TRY(digest_stream_restart(stream, err));
-    GH_TRY(digest_stream_update(stream, bytes_make(joined, sizeof(joined)), err));
-    GH_TRY(digest_stream_final(stream, &digest, err));
-    memcpy(node, digest.value, 32);
-    return true;
-}
-
-/* RFC 9162 section 2.1.3.2 (the same tree as RFC 6962). */
 static bool rekor_check_inclusion(const struct rekor_entry *entry, struct bytes body,
-                                  uint64_t index, uint64_t size, const uint8_t root[32],
+                                  uint64_t index, const struct checkpoint *checkpoint,
                                   struct gh_error *err)
 {
-    uint64_t fn = index;
-    uint64_t sn = size - 1;
-    GH_OWN(digest_stream_freep) struct digest_stream *stream = NULL;
-    uint8_t node[32];
+    struct merkle_head head = {.size = checkpoint->size};
+    uint8_t leaf[MERKLE_HASH_BYTES];
 
-    if (size == 0 || index >= size) {
-        return gh_fail(err, GH_INCLUSION_PROOF_INVALID,
-                       "the entry has index %" PRIu64 " in a tree of %" PRIu64, index, size);
-    }
-    GH_TRY(rekor_hash_leaf(body, node, err));
-    GH_TRY(digest_stream_new(DIGEST_SHA256, &stream, err));
-    for (size_t i = 0; i < entry->hash_count; i++) {
-        if (sn == 0) {
-            return gh_fail(err, GH_INCLUSION_PROOF_INVALID, "the proof has too many hashes");
-        }
-        if ((fn & 1) != 0 || fn == sn) {
-            GH_TRY(rekor_hash_node(stream, entry->hashes[i], node, node, err));
-            while ((fn & 1) == 0 && fn != 0) {
-                fn >>= 1;
-                sn >>= 1;
-            }
-        } else {
-            GH_TRY(rekor_hash_node(stream, node, entry->hashes[i], node, err));
-        }
-        fn >>= 1;
-        sn >>= 1;
-    }
-    if (sn != 0 || memcmp(node, root, sizeof(node)) != 0) {
-        return gh_fail(err, GH_INCLUSION_PROOF_INVALID,
-                       "the entry and its proof do not lead to the tree head");
-    }
-    return true;
+    memcpy(head.root, checkpoint->root, sizeof(head.root));
+    GH_TRY(merkle_hash_leaf(body, leaf, err));
+    return merkle_check_inclusion(leaf, index, &head, (const uint8_t(*)[32])entry->hashes,
+                                  entry->hash_count, err);
 }
 
 /* ---- logs -------------------------------------------------------------------------------- */
@@ -195,19 +140,11 @@ static bool rekor_check_promise(const struct rekor_entry *entry, const struct tr
     return true;
 }
 
-/* A v1 log's key signs by the host name; the origin has the tree's id behind it. */
-static struct bytes rekor_v1_name(struct bytes origin)
-{
-    size_t at = bytes_find(origin, BYTES_LITERAL(" - "));
-
-    return at == SIZE_MAX ? origin : bytes_slice(origin, 0, at);
-}
-
 static bool rekor_check_v1_head(const struct rekor_check *check, const struct trustroot_log *log,
                                 const struct checkpoint *checkpoint, struct gh_error *err)
 {
     const struct rekor_entry *entry = check->entry;
-    struct checkpoint_key key = rekor_checkpoint_key(log, rekor_v1_name(checkpoint->origin));
+    struct checkpoint_key key = rekor_checkpoint_key(log, rekor_log_v1_name(checkpoint->origin));
 
     GH_TRY(checkpoint_verify(checkpoint, &key,
                              log->has_checkpoint_key_id ? log->checkpoint_key_id : NULL,
@@ -221,7 +158,7 @@ static bool rekor_check_v1_head(const struct rekor_check *check, const struct tr
                        entry->proof_size, checkpoint->size);
     }
     return rekor_check_inclusion(entry, bytes_view(&entry->body), (uint64_t)entry->proof_index,
-                                 checkpoint->size, checkpoint->root, err);
+                                 checkpoint, err);
 }
 
 static bool rekor_parse_checkpoint(const struct rekor_entry *entry, struct checkpoint *out,
@@ -286,12 +223,6 @@ static bool rekor_check_v1(const struct rekor_check *check, struct rekor_proof *
 
 /* ---- Rekor v2 ---------------------------------------------------------------------------- */
 
-static bool rekor_origin_fits(const struct trustroot_log *log, struct bytes origin)
-{
-    return origin.len > 0 &&
-           (bytes_equal_cstr(origin, log->origin) || bytes_equal_cstr(origin, log->host));
-}
-
 /* Find the log by the checkpoint's origin and verify the checkpoint with its key. */
 static bool rekor_check_v2_head(const struct rekor_check *check,
                                 const struct checkpoint *checkpoint,
@@ -310,7 +241,7 @@ static bool rekor_check_v2_head(const struct rekor_check *check,
             continue;
         }
         is_id_known = is_id_known || check->entry->has_log_id;
-        if (!rekor_origin_fits(&logs[i], checkpoint->origin)) {
+        if (!rekor_log_is_origin(&logs[i], checkpoint->origin)) {
             continue;
         }
         is_window_missed = !rekor_log_covers_all(check, &logs[i], false);
@@ -365,8 +296,8 @@ static bool rekor_check_v2(const struct rekor_check *check, struct rekor_proof *
     ok = rekor_check_v2_head(check, &checkpoint, &log, err) &&
          rekor_check_v2_repeats(entry, &checkpoint, err) &&
          rekor_body_rebuild(entry, check->what, &body, err) &&
-         rekor_check_inclusion(entry, bytes_view(&body), (uint64_t)entry->log_index,
-                               checkpoint.size, checkpoint.root, err);
+         rekor_check_inclusion(entry, bytes_view(&body), (uint64_t)entry->log_index, &checkpoint,
+                               err);
     checkpoint_done(&checkpoint);
     GH_TRY(ok);
     *out = (struct rekor_proof){.log = log, .index = entry->log_index};
