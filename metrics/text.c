@@ -134,19 +134,26 @@ size_t text_join(char *out, size_t size, const char *const *parts, size_t count)
 
 void text_printf(struct text *text, const char *format, ...)
 {
+    size_t room = text->is_failed ? 0 : text->capacity - text->len;
     va_list args;
     int needed;
 
+    /* Most fit into what is there: formatted once. What did not fit is cut off again. */
     va_start(args, format);
-    needed = vsnprintf(NULL, 0, format, args);
+    needed = vsnprintf(room > 0 ? text->data + text->len : NULL, room, format, args);
     va_end(args);
     if (needed < 0 || !text_reserve(text, (size_t)needed)) {
+        if (room > 0) {
+            text->data[text->len] = '\0';
+        }
         text->is_failed = true;
         return;
     }
-    va_start(args, format);
-    (void)vsnprintf(text->data + text->len, (size_t)needed + 1, format, args);
-    va_end(args);
+    if ((size_t)needed >= room) {
+        va_start(args, format);
+        (void)vsnprintf(text->data + text->len, (size_t)needed + 1, format, args);
+        va_end(args);
+    }
     text->len += (size_t)needed;
 }
 
@@ -179,14 +186,32 @@ static size_t text_utf8_len(const uint8_t *data, size_t len)
     return 0;
 }
 
+/* How many bytes at DATA stand for themselves in a JSON string. */
+static size_t text_plain_len(const uint8_t *data, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && data[n] >= 0x20 && data[n] < 0x7f && data[n] != '"' && data[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 void text_put_json_bytes(struct text *text, const void *data, size_t len)
 {
     const uint8_t *bytes = data;
 
     text_put_char(text, '"');
     for (size_t i = 0; i < len; i++) {
-        uint8_t c = bytes[i];
+        size_t plain = text_plain_len(bytes + i, len - i);
+        uint8_t c;
 
+        if (plain > 0) {
+            text_put_bytes(text, bytes + i, plain);
+            i += plain - 1;
+            continue;
+        }
+        c = bytes[i];
         if (c == '"' || c == '\\') {
             text_put_char(text, '\\');
             text_put_char(text, (char)c);
@@ -194,8 +219,6 @@ void text_put_json_bytes(struct text *text, const void *data, size_t len)
             text_put(text, "\\n");
         } else if (c < 0x20 || c == 0x7f) {
             text_printf(text, "\\u%04x", c);
-        } else if (c < 0x80) {
-            text_put_char(text, (char)c);
         } else {
             size_t size = text_utf8_len(bytes + i, len - i);
 
@@ -231,8 +254,9 @@ void text_put_hex(struct text *text, const uint8_t *data, size_t len)
     static const char hex[] = "0123456789abcdef";
 
     for (size_t i = 0; i < len; i++) {
-        text_put_char(text, hex[data[i] >> 4]);
-        text_put_char(text, hex[data[i] & 15]);
+        const char pair[2] = {hex[data[i] >> 4], hex[data[i] & 15]};
+
+        text_put_bytes(text, pair, sizeof(pair));
     }
 }
 
