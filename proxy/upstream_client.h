@@ -102,6 +102,8 @@ struct upstream_request {
     enum upstream_method method;
     char *url;
     char *hop_url; /* after redirects; NULL: url */
+    bool has_origin;
+    struct upstream_origin origin; /* of the URL that is asked next, or now */
     char *accept;
     char *scope;
     uint64_t range_first;
@@ -160,6 +162,8 @@ void upstream_request_free(struct upstream_request *request);
 void upstream_request_step(struct upstream_request *request);
 /* Curl is done with the hop. May free the request. */
 void upstream_request_complete(struct upstream_request *request, CURLcode code);
+/* See to it that request->origin is that of its URL: a URL is taken apart once. */
+GH_CHECKED bool upstream_request_origin(struct upstream_request *request, struct gh_error *err);
 /* Step again in the next turn of the loop. */
 void upstream_request_defer(struct upstream_request *request);
 

@@ -19,12 +19,11 @@
 
 /* --- where a connection may go --- */
 
-static bool hop_is_named(const struct upstream_request *request, struct upstream_origin *origin)
+static bool hop_is_named(const struct upstream_request *request)
 {
-    const char *url = request->hop_url != NULL ? request->hop_url : request->url;
-
-    return upstream_redirect_origin(url, origin, NULL) &&
-           upstream_redirect_is_named(&request->upstream->config, origin);
+    return request->has_origin &&
+           upstream_redirect_is_named(&request->upstream->config, &request->upstream->origin,
+                                      &request->origin);
 }
 
 static bool hop_refuse(struct upstream_request *request, enum address_kind kind, const char *host)
@@ -41,11 +40,10 @@ static bool hop_refuse(struct upstream_request *request, enum address_kind kind,
 static curl_socket_t hop_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct upstream_request *request = arg;
-    struct upstream_origin origin = {0};
     enum address_kind kind = address_classify(&address->addr, address->addrlen);
 
-    if (kind != ADDRESS_PUBLIC && !hop_is_named(request, &origin)) {
-        (void)hop_refuse(request, kind, origin.host);
+    if (kind != ADDRESS_PUBLIC && !hop_is_named(request)) {
+        (void)hop_refuse(request, kind, request->origin.host);
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -55,11 +53,10 @@ static curl_socket_t hop_open_socket(void *arg, curlsocktype purpose, struct cur
 static int hop_before_request(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
     struct upstream_request *request = arg;
-    struct upstream_origin origin = {0};
     enum address_kind kind = address_classify_text(remote);
 
-    if (kind != ADDRESS_PUBLIC && !hop_is_named(request, &origin)) {
-        (void)hop_refuse(request, kind, origin.host);
+    if (kind != ADDRESS_PUBLIC && !hop_is_named(request)) {
+        (void)hop_refuse(request, kind, request->origin.host);
         return CURL_PREREQFUNC_ABORT;
     }
     gh_error_clear(&request->refusal); /* another address of the same host was acceptable */
@@ -457,13 +454,12 @@ static bool hop_set_exchange(CURL *easy, struct upstream_request *request, const
 bool upstream_hop_start(struct upstream_request *request, struct gh_error *err)
 {
     const char *url = request->hop_url != NULL ? request->hop_url : request->url;
-    struct upstream_origin origin;
     bool has_credentials;
 
-    GH_TRY(upstream_redirect_origin(url, &origin, err));
+    GH_TRY(upstream_request_origin(request, err));
     /* A token fetch goes to a realm that was checked, and follows no redirect. */
-    has_credentials =
-        request->is_token || upstream_redirect_same_origin(&origin, &request->upstream->origin);
+    has_credentials = request->is_token ||
+                      upstream_redirect_same_origin(&request->origin, &request->upstream->origin);
     upstream_hop_reset_head(request);
     request->header_bytes = 0;
     request->discarded_bytes = 0;
@@ -475,7 +471,7 @@ bool upstream_hop_start(struct upstream_request *request, struct gh_error *err)
         !hop_set_rules(request->easy, request) ||
         !hop_set_tls(request->easy, &request->upstream->config) ||
         !hop_set_method(request->easy, request) ||
-        !hop_set_exchange(request->easy, request, url, origin.is_https) ||
+        !hop_set_exchange(request->easy, request, url, request->origin.is_https) ||
         curl_multi_add_handle(request->client->multi, request->easy) != CURLM_OK) {
         upstream_hop_end(request);
         return gh_fail(err, GH_INTERNAL_ERROR, "libcurl refuses a request");

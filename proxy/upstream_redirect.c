@@ -139,14 +139,11 @@ static bool redirect_list_names(const char *const *hosts, size_t count,
 }
 
 bool upstream_redirect_is_named(const struct upstream_config *config,
+                                const struct upstream_origin *own,
                                 const struct upstream_origin *origin)
 {
-    struct upstream_origin own;
-
-    if (upstream_redirect_origin(config->url, &own, NULL) && strcmp(own.host, origin->host) == 0) {
-        return true;
-    }
-    return redirect_list_names(config->auth_hosts, config->auth_host_count, origin) ||
+    return strcmp(own->host, origin->host) == 0 ||
+           redirect_list_names(config->auth_hosts, config->auth_host_count, origin) ||
            redirect_list_names(config->redirect_hosts, config->redirect_host_count, origin) ||
            redirect_list_names(config->named_hosts, config->named_host_count, origin);
 }

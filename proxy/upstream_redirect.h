@@ -39,8 +39,10 @@ bool upstream_redirect_same_origin(const struct upstream_origin *a,
 GH_CHECKED bool upstream_redirect_resolve(const char *base, const char *location, char **out,
                                           struct gh_error *err);
 
-/* Whether the configuration names the host, which lifts the rule about private addresses. */
+/* Whether the configuration, whose url has the origin OWN, names the host: that lifts the rule
+ * about private addresses. */
 bool upstream_redirect_is_named(const struct upstream_config *config,
+                                const struct upstream_origin *own,
                                 const struct upstream_origin *origin);
 
 /*

@@ -276,16 +276,32 @@ static void request_start_hop(struct upstream_request *request)
     request_arm(request, request->started_ms);
 }
 
+bool upstream_request_origin(struct upstream_request *request, struct gh_error *err)
+{
+    const char *url = request->hop_url != NULL ? request->hop_url : request->url;
+
+    if (!request->has_origin) {
+        GH_TRY(upstream_redirect_origin(url, &request->origin, err));
+        request->has_origin = true;
+    }
+    return true;
+}
+
+static void request_set_hop(struct upstream_request *request, char *url)
+{
+    free(request->hop_url);
+    request->hop_url = url;
+    request->has_origin = false;
+}
+
 /* Whether the URL may be asked at all: pagination links and the like are the registry's words. */
 static bool request_check_origin(struct upstream_request *request, struct gh_error *err)
 {
-    struct upstream_origin origin;
-
-    GH_TRY(upstream_redirect_origin(request->url, &origin, err));
+    GH_TRY(upstream_request_origin(request, err));
     if (!request->is_token && !request->upstream->config.is_any_host &&
-        !upstream_redirect_same_origin(&origin, &request->upstream->origin)) {
-        return gh_fail(err, GH_UPSTREAM_ADDRESS_REFUSED, "%s is not the registry %s", origin.host,
-                       request->upstream->config.name);
+        !upstream_redirect_same_origin(&request->origin, &request->upstream->origin)) {
+        return gh_fail(err, GH_UPSTREAM_ADDRESS_REFUSED, "%s is not the registry %s",
+                       request->origin.host, request->upstream->config.name);
     }
     return true;
 }
@@ -376,8 +392,7 @@ static void request_backoff(struct upstream_request *request, unsigned retry_aft
         return;
     }
     upstream_hop_reset_head(request);
-    free(request->hop_url);
-    request->hop_url = NULL;
+    request_set_hop(request, NULL);
     request->hops = 0;
     request->state = UPSTREAM_REQUEST_BACKOFF;
     request->next_ms = now + wait;
@@ -417,8 +432,7 @@ static void request_redirect(struct upstream_request *request)
         request_finish(request, UPSTREAM_REFUSED, false, &error);
         return;
     }
-    free(request->hop_url);
-    request->hop_url = next;
+    request_set_hop(request, next);
     request_start_hop(request);
 }
 
