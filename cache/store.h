@@ -45,6 +45,7 @@ enum store_db {
 #define STORE_MADE_BYTES 8
 #define STORE_MAX_VALUE (64u * 1024 * 1024)
 #define STORE_MAX_QUEUE 65536 /* batches waiting for the writer */
+#define STORE_GATHER_MS 2     /* how long a commit waits for more to go with it */
 #define STORE_GROUP 256       /* batches in one commit at most */
 #define STORE_MAP_BYTES_DEFAULT (16ull * 1024 * 1024 * 1024)
 

@@ -39,6 +39,7 @@ struct store_batch {
     store_done_fn done;
     void *done_arg;
     bool is_committed;
+    bool is_urgent;
     struct store_batch *next;
 };
 
@@ -96,6 +97,7 @@ struct store {
     struct store_batch *queue_first;
     struct store_batch *queue_last;
     unsigned queue_len;
+    bool is_urgent; /* somebody waits for one of those in the queue */
     bool is_stopping;
     bool has_writer;
     pthread_t writer;
