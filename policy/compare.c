@@ -6,9 +6,11 @@
 #include "crypto/key.h"
 #include "crypto/signer.h"
 #include "metrics/text.h"
+#include "policy/config.h"
 #include "policy/explain.h"
 
 #define COMPARE_MAX_TEXT (1024u * 1024)
+#define COMPARE_MAIN_TENANT "default"
 
 /* One difference; NULL stands for "not there". */
 static void compare_row(struct compare_output *output, const char *kind, const char *name,
@@ -19,12 +21,19 @@ static void compare_row(struct compare_output *output, const char *kind, const c
     output->count++;
     if (output->each != NULL) {
         output->each(
-            &(struct compare_difference){.kind = kind, .name = name, .what = what, .a = a, .b = b},
+            &(struct compare_difference){
+                .tenant = output->tenant, .kind = kind, .name = name, .what = what, .a = a, .b = b},
             output->arg);
         return;
     }
     if (output->is_json) {
-        text_put(out, output->count == 1 ? "{\"kind\":" : ",{\"kind\":");
+        text_put(out, output->count == 1 ? "{" : ",{");
+        if (output->tenant != NULL) {
+            text_put(out, "\"tenant\":");
+            text_put_json(out, output->tenant);
+            text_put(out, ",");
+        }
+        text_put(out, "\"kind\":");
         text_put_json(out, kind);
         text_put(out, ",\"name\":");
         text_put_json(out, name);
@@ -44,6 +53,9 @@ static void compare_row(struct compare_output *output, const char *kind, const c
         }
         text_put(out, "}");
     } else {
+        if (output->tenant != NULL && strcmp(output->tenant, COMPARE_MAIN_TENANT) != 0) {
+            text_printf(out, "tenant %s, ", output->tenant);
+        }
         text_printf(out, "%s %s: %s\n", kind, name, what);
         if (a != NULL) {
             text_printf(out, "  a: %s\n", a);
@@ -343,6 +355,43 @@ static void compare_exception_times(struct compare_output *output, const struct 
     text_done(&two);
 }
 
+static char *compare_words(const char *const *words, size_t count, const char *none)
+{
+    struct text text;
+    char *out;
+
+    text_init(&text, COMPARE_MAX_TEXT);
+    for (size_t i = 0; i < count; i++) {
+        text_printf(&text, "%s%s", i == 0 ? "" : ", ", words[i]);
+    }
+    text_put(&text, count == 0 ? none : "");
+    out = strdup(text_cstr(&text));
+    text_done(&text);
+    return out;
+}
+
+/* What an exception lets pass: from which policies, and which of their requirements. */
+static void compare_exception_reach(struct compare_output *output, const struct exception *a,
+                                    const struct exception *b)
+{
+    char *one = compare_words(a->waive, a->waive_count, "everything");
+    char *two = compare_words(b->waive, b->waive_count, "everything");
+    bool differs = a->is_for_uncovered != b->is_for_uncovered || a->policy_count != b->policy_count;
+
+    if (one != NULL && two != NULL && strcmp(one, two) != 0) {
+        compare_row(output, "exception", a->id, "waives", one, two);
+    }
+    for (size_t i = 0; i < a->policy_count && !differs; i++) {
+        differs = strcmp(output->a->policies[a->policies[i]].name,
+                         output->b->policies[b->policies[i]].name) != 0;
+    }
+    if (differs) {
+        compare_row(output, "exception", a->id, "the policies it is from differ", NULL, NULL);
+    }
+    free(one);
+    free(two);
+}
+
 static void compare_exception(struct compare_output *output, const struct exception *a,
                               const struct exception *b, int64_t now_unix_s)
 {
@@ -358,6 +407,7 @@ static void compare_exception(struct compare_output *output, const struct except
     if (one != NULL && two != NULL && strcmp(one, two) != 0) {
         compare_row(output, "exception", a->id, "images", one, two);
     }
+    compare_exception_reach(output, a, b);
     if (strcmp(a->approved_by, b->approved_by) != 0) {
         compare_row(output, "exception", a->id, "approved by", a->approved_by, b->approved_by);
     }
@@ -390,7 +440,92 @@ static void compare_exceptions(struct compare_output *output, const struct snaps
 void compare_put(struct compare_output *output, const struct snapshot *a, const struct snapshot *b,
                  int64_t now_unix_s)
 {
+    output->a = a;
+    output->b = b;
     compare_policies(output, a, b, now_unix_s);
     compare_signers(output, a, b);
     compare_exceptions(output, a, b, now_unix_s);
+}
+
+/* ---- tenants ---- */
+
+static void compare_ways(struct compare_output *output, const struct config_tenant *a,
+                         const struct config_tenant *b)
+{
+    char *one = compare_words(a->hosts.items, a->hosts.count, "none");
+    char *two = compare_words(b->hosts.items, b->hosts.count, "none");
+
+    if (one != NULL && two != NULL && strcmp(one, two) != 0) {
+        compare_row(output, "tenant", a->name, "hosts", one, two);
+    }
+    if (a->prefix == NULL || b->prefix == NULL ? a->prefix != b->prefix
+                                               : strcmp(a->prefix, b->prefix) != 0) {
+        compare_row(output, "tenant", a->name, "prefix", a->prefix, b->prefix);
+    }
+    if (a->default_upstream == NULL || b->default_upstream == NULL
+            ? a->default_upstream != b->default_upstream
+            : strcmp(a->default_upstream, b->default_upstream) != 0) {
+        compare_row(output, "tenant", a->name, "default upstream", a->default_upstream,
+                    b->default_upstream);
+    }
+    free(one);
+    free(two);
+}
+
+/* Both lists are sorted by name. */
+static void compare_upstreams(struct compare_output *output, const struct config_upstreams *a,
+                              const struct config_upstreams *b)
+{
+    size_t i = 0;
+    size_t j = 0;
+
+    while (i < a->count || j < b->count) {
+        int order = i == a->count   ? 1
+                    : j == b->count ? -1
+                                    : strcmp(a->items[i].at.name, b->items[j].at.name);
+
+        if (order != 0) {
+            compare_row(output, "upstream", order < 0 ? a->items[i].at.name : b->items[j].at.name,
+                        order < 0 ? "only in a" : "only in b", order < 0 ? a->items[i].url : NULL,
+                        order < 0 ? NULL : b->items[j].url);
+        } else if (strcmp(a->items[i].url, b->items[j].url) != 0) {
+            compare_row(output, "upstream", a->items[i].at.name, "url", a->items[i].url,
+                        b->items[j].url);
+        }
+        i += order <= 0 ? 1 : 0;
+        j += order >= 0 ? 1 : 0;
+    }
+}
+
+void compare_configs(struct compare_output *output, const struct config *a, const struct config *b,
+                     int64_t now_unix_s)
+{
+    static const struct snapshot nothing = {0};
+    static const struct config_upstreams nowhere = {0};
+
+    for (size_t i = 0; i < a->tenant_count; i++) {
+        const struct config_tenant *left = &a->tenants[i];
+        const struct config_tenant *right = config_tenant_find(b, left->name);
+
+        output->tenant = left->name;
+        if (right == NULL) {
+            compare_row(output, "tenant", left->name, "only in a", left->file, NULL);
+        } else {
+            compare_ways(output, left, right);
+        }
+        compare_upstreams(output, &left->upstreams, right != NULL ? &right->upstreams : &nowhere);
+        compare_put(output, &left->snapshot, right != NULL ? &right->snapshot : &nothing,
+                    now_unix_s);
+    }
+    for (size_t i = 0; i < b->tenant_count; i++) {
+        const struct config_tenant *right = &b->tenants[i];
+
+        if (config_tenant_find(a, right->name) == NULL) {
+            output->tenant = right->name;
+            compare_row(output, "tenant", right->name, "only in b", NULL, right->file);
+            compare_upstreams(output, &nowhere, &right->upstreams);
+            compare_put(output, &nothing, &right->snapshot, now_unix_s);
+        }
+    }
+    output->tenant = NULL;
 }

@@ -10,11 +10,13 @@
 #include "gatehouse.h"
 #include "policy/snapshot.h"
 
+struct config;
 struct text;
 
 /* One difference. Borrowed for the call; NULL values stand for "not there". */
 struct compare_difference {
-    const char *kind; /* "policy", "signer", "exception" */
+    const char *tenant; /* NULL: not told */
+    const char *kind;   /* "policy", "signer", "exception"; "tenant", "upstream" */
     const char *name;
     const char *what; /* "only in a", "only in b", or what differs */
     const char *a;
@@ -24,14 +26,20 @@ struct compare_difference {
 struct compare_output {
     struct text *out;
     bool is_json;
-    size_t count; /* differences written so far */
+    const char *tenant; /* whose differences follow; NULL: not told */
+    size_t count;       /* differences written so far */
     /* Instead of writing to `out`; NULL: write. */
     void (*each)(const struct compare_difference *difference, void *arg);
     void *arg;
+
+    const struct snapshot *a, *b; /* set by compare_put() for itself */
 };
 
 /* Write every difference. Modes are those in force at NOW. */
 void compare_put(struct compare_output *output, const struct snapshot *a, const struct snapshot *b,
                  int64_t now_unix_s);
+/* The same for every tenant of both, with the names that lead to it and its upstreams. */
+void compare_configs(struct compare_output *output, const struct config *a, const struct config *b,
+                     int64_t now_unix_s);
 
 #endif

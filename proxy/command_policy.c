@@ -18,8 +18,9 @@ static const char policy_usage[] =
     "Usage: gatehouse policy diff [--output text|json] A B\n"
     "       gatehouse policy import --from FORMAT FILE...\n"
     "\n"
-    "diff shows what the configurations A and B decide differently: by policy its patterns, mode\n"
-    "and requirements, by signer who is trusted, by exception whether it is in force.\n"
+    "diff shows what the configurations A and B decide differently, tenant by tenant: the names\n"
+    "that lead to a tenant and its upstreams, by policy its patterns, mode and requirements, by\n"
+    "signer who is trusted, by exception whether it is in force and what it waives.\n"
     "import prints policies of other tools as configuration; see gatehouse policy import --help.\n"
     "\n"
     "Exit status of diff: 0 no difference, 1 differences, 2 wrong usage or configuration.\n";
@@ -38,7 +39,7 @@ static int policy_diff(const char *path_a, const char *path_b, bool is_json)
     if (config_files_load(&files, path_a, now, false, &a) &&
         config_files_load(&files, path_b, now, false, &b)) {
         text_put(&out, is_json ? "{\"differences\":[" : "");
-        compare_put(&output, &a->tenants[0].snapshot, &b->tenants[0].snapshot, now);
+        compare_configs(&output, a, b, now);
         text_put(&out, is_json ? "]}\n" : "");
         if (output.count == 0 && !is_json) {
             text_put(&out, "no difference\n");
