@@ -84,6 +84,9 @@ const struct signer *compile_signer_find(struct compile *compile, const char *na
                                          const struct yaml_node *node);
 void compile_unused(struct compile *compile);
 
+/* config_lint.c */
+void compile_lint(struct compile *compile);
+
 /* config_require.c */
 bool compile_require(struct compile *compile, const struct config_raw_require *raw,
                      struct policy_expr *out);

@@ -269,6 +269,7 @@ static void config_finish_tenant(struct compile *compile)
 {
     struct gh_error err = {0};
 
+    compile_lint(compile);
     compile_tests(compile);
     if (!config_fingerprint(compile, &err)) {
         config_error(&compile->reader, NULL, "%s", err.text);

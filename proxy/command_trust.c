@@ -16,9 +16,9 @@
 #include "metrics/text.h"
 #include "policy/config.h"
 #include "policy/config_schema.h"
+#include "policy/trust_lint.h"
 #include "proxy/config_files.h"
 #include "proxy/trust_held.h"
-#include "proxy/trust_lint.h"
 
 #define COMMAND_TRUST_MAX_OUTPUT (16u * 1024 * 1024)
 #define COMMAND_TRUST_DAY_S 86400

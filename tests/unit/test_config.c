@@ -513,6 +513,49 @@ static void exception_renewal_moves_its_end(void **state)
 
 /* ---- scalars ---- */
 
+#define KEYS_OF(keys)                                                                              \
+    "upstreams: {ghcr.io: {url: https://ghcr.io}}\nsigners:\n  release: {keys: [" keys             \
+    "]}\n  spare: {keys: [{file: c.pub}]}\n"                                                       \
+    "policies: [{name: ours, images: [\"ghcr.io/acme/**\"], require: [{any: [{signature: "         \
+    "release}, {signature: spare}]}]}]\n"
+
+static void config_key_life_that_breaks_pulls_is_warned_of(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *warning; /* NULL: none */
+    } rows[] = {
+        {KEYS_OF("{file: cosign.pub}"), NULL},
+        {KEYS_OF("{file: cosign.pub, not_after: 2027-12-31}"), NULL},
+        {KEYS_OF("{file: cosign.pub, not_after: 2027-02-01}, {file: b.pub, not_before: 2027-01-20, "
+                 "not_after: 2027-12-31}"),
+         NULL},
+        {KEYS_OF("{file: cosign.pub, not_after: 2027-02-01}, {file: b.pub, not_before: 2027-01-28, "
+                 "not_after: 2027-12-31}"),
+         "the key cosign.pub and its successor are both valid for 4 days"},
+        {KEYS_OF("{file: cosign.pub, not_after: 2026-12-01}"),
+         "no key of the signer release is valid in 30 days"},
+        {KEYS_OF("{file: c.pub, revoked: {at: 2026-01-01T00:00:00Z}}, {file: b.pub}"),
+         "the key c.pub is trusted by the signer \"spare\" and revoked in the signer \"release\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        struct config_problems problems;
+        struct config *config = load(rows[i].text, NULL, &problems);
+        bool is_warned = false;
+
+        assert_non_null(config);
+        for (size_t k = 0; k < problems.count; k++) {
+            is_warned = is_warned || (rows[i].warning != NULL &&
+                                      strstr(problems.items[k].message, rows[i].warning) != NULL);
+        }
+        assert_true(rows[i].warning != NULL ? is_warned : problems.count == 0);
+        config_problems_done(&problems);
+        config_unref(config);
+    }
+}
+
 static void config_times_are_read_by_their_meaning(void **state)
 {
     int64_t at = 0;
@@ -569,6 +612,7 @@ int main(void)
         cmocka_unit_test(config_unused_signer_is_a_warning),
         cmocka_unit_test(exception_fault_is_named_with_its_place),
         cmocka_unit_test(exception_renewal_moves_its_end),
+        cmocka_unit_test(config_key_life_that_breaks_pulls_is_warned_of),
         cmocka_unit_test(config_times_are_read_by_their_meaning),
         cmocka_unit_test(config_durations_and_sizes_have_units),
     };

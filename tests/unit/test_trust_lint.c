@@ -10,7 +10,7 @@
 #include "crypto/signer.h"
 #include "metrics/error.h"
 #include "metrics/text.h"
-#include "proxy/trust_lint.h"
+#include "policy/trust_lint.h"
 #include "proxy/trust_refresh.h"
 #include "tests/support/memory_loader.h"
 

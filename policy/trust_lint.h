@@ -3,8 +3,8 @@
  *
  * Threads: any; pure
  */
-#ifndef PROXY_TRUST_LINT_H
-#define PROXY_TRUST_LINT_H
+#ifndef POLICY_TRUST_LINT_H
+#define POLICY_TRUST_LINT_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/trust_lint.h"
+#include "policy/trust_lint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
