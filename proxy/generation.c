@@ -98,7 +98,8 @@ static enum upstream_referrers generation_referrers(int mode)
     }
 }
 
-static bool generation_make_upstream(const struct config_upstream *config,
+static bool generation_make_upstream(const struct config_tenant *tenant,
+                                     const struct config_upstream *config,
                                      const struct config_strings *named, const char *user,
                                      const char *password, struct upstream **out,
                                      struct gh_error *err)
@@ -107,6 +108,7 @@ static bool generation_make_upstream(const struct config_upstream *config,
     unsigned mode;
     struct upstream_config made = {
         .name = config->at.name,
+        .tenant = tenant->name,
         .url = config->url,
         .auth_hosts = config->auth_hosts.items,
         .auth_host_count = config->auth_hosts.count,
@@ -216,9 +218,9 @@ static bool generation_fill_tenant(struct generation_tenant *tenant,
 
         tenant->upstreams[i] = generation_keep(previous, tenant->config, &list->items[i]);
         if (tenant->upstreams[i] == NULL &&
-            !generation_make_upstream(&list->items[i], &named, own != NULL ? own->username : NULL,
-                                      own != NULL ? own->password : NULL, &tenant->upstreams[i],
-                                      err)) {
+            !generation_make_upstream(
+                tenant->config, &list->items[i], &named, own != NULL ? own->username : NULL,
+                own != NULL ? own->password : NULL, &tenant->upstreams[i], err)) {
             gh_error_at(err, "upstream %s", list->items[i].at.name);
             return false;
         }
@@ -310,5 +312,5 @@ bool generation_upstream_as(const struct generation *generation, size_t tenant, 
         return gh_fail(err, GH_NAME_UNKNOWN, "'%s' is not one of the configured upstreams", name);
     }
     GH_TRY(generation_named_hosts(config, &named, err));
-    return generation_make_upstream(upstream, &named, user, password, out, err);
+    return generation_make_upstream(config, upstream, &named, user, password, out, err);
 }

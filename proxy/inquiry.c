@@ -79,7 +79,7 @@ static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct
     GH_TRY(helper_pool_new(1, &gateway->verifiers, err));
     GH_TRY(worker_new(0, &gateway->workers[0], err));
     gateway->worker_count = 1;
-    GH_TRY(upstream_client_new(worker_base(gateway->workers[0]), &client, err));
+    GH_TRY(upstream_client_new(worker_base(gateway->workers[0]), gateway->prom, &client, err));
     worker_attach(gateway->workers[0], WORKER_SLOT_UPSTREAM,
                   &(struct worker_member){.self = client, .on_stop = inquiry_free_client});
     return worker_start(gateway->workers[0], err);

@@ -348,7 +348,7 @@ static bool serving_start_worker(struct serving *serving, unsigned index,
     GH_TRY(worker_new(index, &worker, err));
     gateway->workers[gateway->worker_count++] = worker;
     GH_TRY(conn_set_new(worker, limits, err));
-    GH_TRY(upstream_client_new(worker_base(worker), &client, err));
+    GH_TRY(upstream_client_new(worker_base(worker), gateway->prom, &client, err));
     worker_attach(worker, WORKER_SLOT_UPSTREAM,
                   &(struct worker_member){.self = client, .on_stop = serving_free_client});
     GH_TRY(fill_worker_new(gateway->fills, worker, client, &fill, err));

@@ -51,6 +51,7 @@ static void upstream_free_list(const char *const *list, size_t count)
 static void upstream_config_done(struct upstream_config *config)
 {
     free((void *)(uintptr_t)config->name);
+    free((void *)(uintptr_t)config->tenant);
     free((void *)(uintptr_t)config->url);
     free((void *)(uintptr_t)config->username);
     upstream_free_list(config->auth_hosts, config->auth_host_count);
@@ -101,6 +102,7 @@ static bool upstream_config_copy(const struct upstream_config *in, struct upstre
 {
     *out = *in;
     out->name = strdup(in->name);
+    out->tenant = strdup(in->tenant != NULL ? in->tenant : "");
     out->url = strdup(in->url);
     out->username = in->username != NULL ? strdup(in->username) : NULL;
     out->auth_hosts = NULL;
@@ -108,7 +110,8 @@ static bool upstream_config_copy(const struct upstream_config *in, struct upstre
     out->named_hosts = NULL;
     out->password = (struct bytes){0};
     out->ca_pem = (struct bytes){0};
-    if (out->name == NULL || out->url == NULL || (in->username != NULL && out->username == NULL) ||
+    if (out->name == NULL || out->tenant == NULL || out->url == NULL ||
+        (in->username != NULL && out->username == NULL) ||
         !upstream_copy_list(in->auth_hosts, in->auth_host_count, &out->auth_hosts) ||
         !upstream_copy_list(in->redirect_hosts, in->redirect_host_count, &out->redirect_hosts) ||
         !upstream_copy_list(in->named_hosts, in->named_host_count, &out->named_hosts)) {

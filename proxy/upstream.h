@@ -15,6 +15,7 @@
 #include "metrics/error.h"
 
 struct event_base;
+struct prom;
 struct upstream;
 struct upstream_client;
 struct upstream_request;
@@ -36,6 +37,7 @@ enum upstream_referrers {
 /* One registry as configured. Plain data; upstream_new() copies it. Zero means the default. */
 struct upstream_config {
     const char *name;              /* "ghcr.io", for people and metrics */
+    const char *tenant;            /* for metrics; NULL reads as "" */
     const char *url;               /* http(s)://host[:port][/prefix] */
     const char *const *auth_hosts; /* "host" or "host:port" */
     size_t auth_host_count;
@@ -79,12 +81,13 @@ bool upstream_is_available(struct upstream *upstream);
 /*
  * The client of one worker.
  *
- * Takes:   base: borrowed, outlives the client
+ * Takes:   base: borrowed, outlives the client; prom: borrowed likewise, counts what is asked of
+ *          upstreams; NULL: nothing is counted
  * Gives:   *out: new, upstream_client_free() on the same thread; requests under way are dropped
  *          without a callback
  */
-GH_CHECKED bool upstream_client_new(struct event_base *base, struct upstream_client **out,
-                                    struct gh_error *err);
+GH_CHECKED bool upstream_client_new(struct event_base *base, struct prom *prom,
+                                    struct upstream_client **out, struct gh_error *err);
 void upstream_client_free(struct upstream_client *client);
 struct event_base *upstream_client_base(const struct upstream_client *client);
 

@@ -194,7 +194,7 @@ static bool client_init_multi(struct upstream_client *client)
                CURLM_OK;
 }
 
-bool upstream_client_new(struct event_base *base, struct upstream_client **out,
+bool upstream_client_new(struct event_base *base, struct prom *prom, struct upstream_client **out,
                          struct gh_error *err)
 {
     struct upstream_client *client = calloc(1, sizeof(*client));
@@ -205,6 +205,7 @@ bool upstream_client_new(struct event_base *base, struct upstream_client **out,
         return gh_fail(err, GH_INTERNAL_ERROR, "libcurl cannot be started");
     }
     client->base = base;
+    client->prom = prom;
     TAILQ_INIT(&client->requests);
     TAILQ_INIT(&client->waiting);
     if (getrandom(&client->random_state, sizeof(client->random_state), 0) < 0 ||

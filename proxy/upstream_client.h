@@ -60,6 +60,7 @@ TAILQ_HEAD(upstream_request_list, upstream_request);
 /* Threads: one worker, but for upstream_client_wake(). */
 struct upstream_client {
     struct event_base *base;
+    struct prom *prom; /* may be NULL */
     CURLM *multi;
     struct event *timer;
     int wake_fd;
@@ -136,6 +137,7 @@ struct upstream_request {
 
     /* the hop under way */
     CURL *easy;
+    bool is_hop_started; /* to be counted when it ends */
     struct curl_slist *lines;
     struct upstream_head head;
     size_t header_bytes;

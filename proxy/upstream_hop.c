@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "metrics/prom.h"
 #include "proxy/address.h"
 #include "proxy/upstream_client.h"
 
@@ -476,13 +477,45 @@ bool upstream_hop_start(struct upstream_request *request, struct gh_error *err)
         upstream_hop_end(request);
         return gh_fail(err, GH_INTERNAL_ERROR, "libcurl refuses a request");
     }
+    request->is_hop_started = true;
     request->started_ms = upstream_now_ms();
     request->progress_ms = request->started_ms;
     return true;
 }
 
+/* What was asked and how it ended: the status, which the registry chooses and is therefore held to
+ * the known range, "cancelled" when nobody waits any more, "error" when no head came. The time ends
+ * with the head: how long a body takes is the reader's doing as well. */
+static void hop_count(const struct upstream_request *request)
+{
+    const struct upstream_config *config = &request->upstream->config;
+    int status = request->is_head_complete ? request->head.status : 0;
+    char code[16] = "";
+    curl_off_t head_us = 0;
+
+    if (status >= 100 && status <= 599) {
+        (void)snprintf(code, sizeof(code), "%d", status);
+    } else {
+        (void)snprintf(code, sizeof(code), "%s",
+                       status != 0             ? "other"
+                       : request->is_cancelled ? "cancelled"
+                                               : "error");
+    }
+    prom_add(request->client->prom, PROM_UPSTREAM_REQUESTS,
+             PROM_LABELS(config->tenant, config->name, code), 1);
+    if (status != 0 &&
+        curl_easy_getinfo(request->easy, CURLINFO_STARTTRANSFER_TIME_T, &head_us) == CURLE_OK) {
+        prom_observe(request->client->prom, PROM_UPSTREAM_DURATION,
+                     PROM_LABELS(config->tenant, config->name), (double)head_us / 1e6);
+    }
+}
+
 void upstream_hop_end(struct upstream_request *request)
 {
+    if (request->is_hop_started) {
+        request->is_hop_started = false;
+        hop_count(request);
+    }
     if (request->easy != NULL) {
         (void)curl_multi_remove_handle(request->client->multi, request->easy);
         upstream_client_give_easy(request->client, request->easy);

@@ -662,6 +662,7 @@ static struct verification *verification_new(struct gateway *gateway, struct wor
     v->job.now_unix_s = v->is_own_time ? ask->at_unix_s : gateway_now();
     v->job.max_candidates = (size_t)ask->generation->config->limits.candidates;
     v->job.is_explaining = ask->is_explaining;
+    v->job.prom = gateway->prom;
     v->tag = ask->tag != NULL ? strdup(ask->tag) : NULL;
     v->job.subject = (struct evidence_subject){.digest = v->subject->digest,
                                                .manifest = v->subject->bytes,

@@ -2,13 +2,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "metrics/prom.h"
+#include "proxy/decision_text.h"
 
 bool verification_job_leaves(struct verification_job *job, const struct decide_leaf *leaves,
                              size_t count)
 {
     job->leaves = calloc(count + 1, sizeof(*job->leaves));
     job->verdicts = calloc(count + 1, sizeof(struct verdict *));
-    if (job->leaves == NULL || job->verdicts == NULL) {
+    job->spent_us = calloc(count + 1, sizeof(*job->spent_us));
+    if (job->leaves == NULL || job->verdicts == NULL || job->spent_us == NULL) {
         return false;
     }
     if (count > 0) {
@@ -16,6 +21,41 @@ bool verification_job_leaves(struct verification_job *job, const struct decide_l
     }
     job->leaf_count = count;
     return true;
+}
+
+static uint64_t verification_job_now_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* The format of a verdict: of the candidate that is good, else of the one that came furthest. */
+static const char *verification_job_format(const struct verdict *verdict)
+{
+    const struct verdict_candidate *best = NULL;
+
+    for (size_t i = 0; i < verdict->candidate_count; i++) {
+        const struct verdict_candidate *candidate = &verdict->candidates[i];
+
+        if (best == NULL || candidate->step > best->step) {
+            best = candidate;
+        }
+    }
+    return best != NULL ? decision_evidence_label(best->kind) : "none";
+}
+
+/* A leaf takes several rounds where something had to be fetched: they count as one. */
+static void verification_job_time(struct verification_job *job, size_t leaf, uint64_t started_us)
+{
+    job->spent_us[leaf] += verification_job_now_us() - started_us;
+    if (job->verdicts[leaf] != NULL) {
+        prom_observe(job->prom, PROM_VERIFICATION_DURATION,
+                     PROM_LABELS(verification_job_format(job->verdicts[leaf])),
+                     (double)job->spent_us[leaf] / 1e6);
+        job->spent_us[leaf] = 0;
+    }
 }
 
 void verification_job_run(struct verification_job *job)
@@ -32,11 +72,16 @@ void verification_job_run(struct verification_job *job)
             .others = job->others,
             .other_count = job->other_count,
         };
+        enum require_answer answer;
+        uint64_t started_us;
 
         if (job->verdicts[i] != NULL) {
             continue;
         }
-        switch (require_verify(&input, &job->verdicts[i], &job->wants, &job->wanted_other)) {
+        started_us = verification_job_now_us();
+        answer = require_verify(&input, &job->verdicts[i], &job->wants, &job->wanted_other);
+        verification_job_time(job, i, started_us);
+        switch (answer) {
         case REQUIRE_DONE:
         case REQUIRE_WANTS:
             break;
@@ -63,5 +108,6 @@ void verification_job_done(struct verification_job *job)
     evidence_wants_done(&job->wants);
     wanted_answers_done(&job->fetched);
     free(job->verdicts);
+    free(job->spent_us);
     free(job->leaves);
 }

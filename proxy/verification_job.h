@@ -13,6 +13,8 @@
 #include "proxy/helper.h"
 #include "proxy/wanted.h"
 
+struct prom;
+
 #define VERIFICATION_JOB_MAX_OTHERS 8
 
 struct verification_job {
@@ -30,9 +32,11 @@ struct verification_job {
     int64_t now_unix_s;
     size_t max_candidates;
     bool is_explaining;
+    struct prom *prom; /* borrowed; may be NULL */
 
     /* out */
     struct verdict **verdicts; /* parallel to leaves; NULL: not yet */
+    uint64_t *spent_us;        /* parallel to leaves: time in the core */
     struct evidence_wants wants;
     bool has_wanted_other;
     struct require_other wanted_other; /* name owned until it becomes one of others */

@@ -187,7 +187,8 @@ GH_UNUSED static int scene_setup(void **state)
 
         assert_true(worker_new(i, &gateway->workers[i], &err));
         gateway->worker_count = i + 1;
-        assert_true(upstream_client_new(worker_base(gateway->workers[i]), &client, &err));
+        assert_true(
+            upstream_client_new(worker_base(gateway->workers[i]), gateway->prom, &client, &err));
         worker_attach(gateway->workers[i], WORKER_SLOT_UPSTREAM,
                       &(struct worker_member){.self = client, .on_stop = scene_free_client});
         assert_true(worker_start(gateway->workers[i], &err));

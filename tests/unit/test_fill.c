@@ -87,7 +87,8 @@ static void scene_start(struct scene *scene, fake_answer_fn answer)
         struct worker_member member = {.on_stop = client_stop};
 
         assert_true(worker_new(i, &scene->workers[i], &err));
-        assert_true(upstream_client_new(worker_base(scene->workers[i]), &scene->clients[i], &err));
+        assert_true(
+            upstream_client_new(worker_base(scene->workers[i]), NULL, &scene->clients[i], &err));
         assert_true(fill_worker_new(scene->fills, scene->workers[i], scene->clients[i],
                                     &scene->fill_workers[i], &err));
         member.self = scene->clients[i];

@@ -67,7 +67,7 @@ static void scene_start_as(struct scene *scene, enum upstream_referrers mode)
     scene->base = event_base_new();
     scene->server = fake_upstream_start(answer_routes, scene);
     config.url = fake_upstream_url(scene->server, "");
-    assert_true(upstream_client_new(scene->base, &scene->client, &err));
+    assert_true(upstream_client_new(scene->base, NULL, &scene->client, &err));
     assert_true(upstream_new(&config, &scene->upstream, &err));
     assert_true(digest_compute(DIGEST_SHA256, BYTES_LITERAL("image"), &scene->subject, &err));
     digest_format(&scene->subject, scene->subject_text);

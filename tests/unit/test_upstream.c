@@ -10,12 +10,14 @@
 #include <event2/event.h>
 #include <unistd.h>
 
+#include "metrics/prom.h"
 #include "proxy/upstream.h"
 #include "tests/support/fake_upstream.h"
 
 struct scene {
     struct event_base *base;
     struct upstream_client *client;
+    struct prom *prom;
     struct upstream *upstream;
     struct fake_upstream *server;
     struct fake_upstream *other;
@@ -41,12 +43,14 @@ static void scene_start_with(struct scene *scene, fake_answer_fn answer, fake_an
     struct gh_error err = {0};
 
     scene->base = event_base_new();
-    assert_true(upstream_client_new(scene->base, &scene->client, &err));
+    assert_true(prom_new(&scene->prom, &err));
+    assert_true(upstream_client_new(scene->base, scene->prom, &scene->client, &err));
     scene->server = fake_upstream_start(answer, scene);
     if (other != NULL) {
         scene->other = fake_upstream_start(other, scene);
     }
     config->name = "registry.test";
+    config->tenant = "payments";
     config->url = fake_upstream_url(scene->server, "");
     config->retry_base_ms = 5;
     assert_true(upstream_new(config, &scene->upstream, &err));
@@ -64,6 +68,7 @@ static void scene_stop(struct scene *scene)
     upstream_client_free(scene->client);
     upstream_unref(scene->upstream);
     event_base_free(scene->base);
+    prom_free(scene->prom);
     fake_upstream_stop(scene->server);
     if (scene->other != NULL) {
         fake_upstream_stop(scene->other);
@@ -111,6 +116,13 @@ static struct outcome scene_fetch(struct scene *scene, const char *path)
     (void)event_base_dispatch(scene->base);
     assert_int_equal(out.calls, 1);
     return out;
+}
+
+/* Hops that ended so. */
+static double scene_count(const struct scene *scene, const char *code)
+{
+    return prom_value(scene->prom, PROM_UPSTREAM_REQUESTS,
+                      PROM_LABELS("payments", "registry.test", code));
 }
 
 /* --- answers --- */
@@ -572,6 +584,49 @@ static void fetch_silent_registry_times_out(void **state)
     scene_stop(&scene);
 }
 
+static void metrics_hops_and_attempts_counted_by_status(void **state)
+{
+    struct scene scene = {0};
+
+    scene_start(&scene, answer_redirect, answer_hello);
+    assert_int_equal(scene_fetch(&scene, "/v2/here").outcome, UPSTREAM_OK);
+    assert_int_equal(scene_fetch(&scene, "/v2/away").outcome, UPSTREAM_OK);
+    assert_true(scene_count(&scene, "307") == 2);
+    assert_true(scene_count(&scene, "200") == 2);
+    scene_stop(&scene);
+
+    scene = (struct scene){0};
+    scene_start(&scene, answer_status, NULL);
+    assert_int_equal(scene_fetch(&scene, "/503").outcome, UPSTREAM_UNAVAILABLE);
+    assert_int_equal(scene_fetch(&scene, "/999").outcome, UPSTREAM_REJECTED);
+    assert_true(scene_count(&scene, "503") == 3); /* attempts */
+    assert_true(scene_count(&scene, "other") == 1);
+    assert_true(scene_count(&scene, "999") == 0);
+    scene_stop(&scene);
+}
+
+static void metrics_no_answer_counted_as_error(void **state)
+{
+    struct upstream_config config = {
+        .connect_timeout_ms = 50, .first_byte_timeout_ms = 50, .stall_timeout_ms = 50};
+    struct upstream_ask ask = {.path = "/v2/a", .body_limit = 10};
+    struct outcome ignored = {0};
+    struct scene scene = {0};
+    struct upstream_request *request;
+
+    scene_start_with(&scene, answer_never, NULL, &config);
+    assert_int_equal(scene_fetch(&scene, "/v2/a").outcome, UPSTREAM_UNAVAILABLE);
+    assert_true(scene_count(&scene, "error") == 1);
+    ask.upstream = scene.upstream;
+    request = upstream_fetch(scene.client, &ask, outcome_on_done, &ignored);
+    (void)event_base_loop(scene.base, EVLOOP_ONCE);
+    upstream_cancel(request);
+    (void)event_base_loop(scene.base, EVLOOP_ONCE);
+    assert_true(scene_count(&scene, "cancelled") == 1);
+    assert_int_equal(ignored.calls, 0);
+    scene_stop(&scene);
+}
+
 static bool answer_counts(void *ctx, struct fake_call *call)
 {
     struct scene *scene = ctx;
@@ -771,6 +826,8 @@ int main(void)
         cmocka_unit_test(fetch_dead_registry_left_alone_then_probed),
         cmocka_unit_test(fetch_retry_after_honoured),
         cmocka_unit_test(fetch_silent_registry_times_out),
+        cmocka_unit_test(metrics_hops_and_attempts_counted_by_status),
+        cmocka_unit_test(metrics_no_answer_counted_as_error),
         cmocka_unit_test(fetch_many_at_once_bounded),
         cmocka_unit_test(cancel_under_way_never_called),
         cmocka_unit_test(fetch_hostile_head_refused),
