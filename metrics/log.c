@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct log {
     char *access_path;
     int fd;        /* STDERR_FILENO when path is NULL */
     int access_fd; /* -1 when there is no access log */
+    atomic_bool has_access;
     enum log_level level;
     struct text line;
     struct text access;
@@ -100,6 +102,7 @@ bool log_new(const struct log_config *config, struct log **out, struct gh_error 
             return gh_fail(err, GH_INTERNAL_ERROR, "out of memory");
         }
         GH_TRY(log_open_file(log->access_path, &log->access_fd, err));
+        atomic_store(&log->has_access, true);
     }
     *out = GH_TAKE(log);
     return true;
@@ -275,7 +278,7 @@ void log_access(struct log *log, const struct log_access *access)
         return;
     }
     line = &log->access;
-    log_begin(line, access->time_unix_ms);
+    log_begin(line, access->time_unix_ms != 0 ? access->time_unix_ms : log_now_unix_ms());
     log_put_number(line, "worker", access->worker > 0 ? (uint64_t)access->worker : 0);
     log_put_number(line, "connection", access->connection);
     log_put_number(line, "request", access->request);
@@ -349,6 +352,38 @@ bool log_reopen(struct log *log, struct gh_error *err)
         log->fd = fd;
     }
     return true;
+}
+
+bool log_set_access(struct log *log, const char *path, struct gh_error *err)
+{
+    char *copy = NULL;
+    int fd = -1;
+
+    LOCK_HOLD(&log->lock);
+    if (path == NULL ? log->access_path == NULL
+                     : log->access_path != NULL && strcmp(path, log->access_path) == 0) {
+        return true;
+    }
+    if (path != NULL) {
+        GH_TRY(log_open_file(path, &fd, err));
+        copy = strdup(path);
+        if (copy == NULL) {
+            log_close_fd(&fd);
+            return gh_fail(err, GH_INTERNAL_ERROR, "out of memory");
+        }
+    }
+    log_flush_access(log);
+    log_close_fd(&log->access_fd);
+    free(log->access_path);
+    log->access_path = copy;
+    log->access_fd = fd;
+    atomic_store(&log->has_access, fd >= 0);
+    return true;
+}
+
+bool log_has_access(const struct log *log)
+{
+    return log != NULL && atomic_load_explicit(&log->has_access, memory_order_relaxed);
 }
 
 void log_set_level(struct log *log, enum log_level level)

@@ -49,7 +49,7 @@ struct log_event {
 
 /* One answered request. NULL members are left out. */
 struct log_access {
-    int64_t time_unix_ms;
+    int64_t time_unix_ms; /* 0: now */
     int worker;
     uint64_t connection;
     uint64_t request;
@@ -77,6 +77,12 @@ GH_DEFINE_FREEP(log, struct log)
 /* Open the files again (after SIGUSR1). On failure the old ones stay in use. */
 GH_CHECKED bool log_reopen(struct log *log, struct gh_error *err);
 void log_set_level(struct log *log, enum log_level level);
+/* Write the access log to PATH from now on; NULL: none. On failure nothing changes. Fails:
+ * INTERNAL_ERROR naming the file. */
+GH_CHECKED bool log_set_access(struct log *log, const char *path, struct gh_error *err);
+/* Whether log_access() writes anything; lock-free, so that callers need not gather what nobody
+ * reads. LOG may be NULL. */
+bool log_has_access(const struct log *log);
 
 /* Write one event; LOG may be NULL (nothing happens). Never fails towards the caller: what cannot
  * be written is counted (log_lost()). FORMAT must be a literal: its address names the call site. */

@@ -163,6 +163,11 @@ struct config_audit {
     struct config_audit_sink *sink; /* NULL: none */
 };
 
+struct config_log {
+    struct config_at at;
+    const char *access; /* path; NULL: no access log */
+};
+
 struct config_fetch {
     struct config_at at;
     struct config_pairs rewrite; /* prefix to replacement, longest prefix first */
@@ -254,6 +259,7 @@ struct config {
     struct config_limits limits;
     struct config_cache cache;
     struct config_audit audit;
+    struct config_log log;
     struct config_fetch fetch;
     bool is_offline;
     struct config_tenant *tenants; /* [0] is the main file's */

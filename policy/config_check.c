@@ -310,7 +310,7 @@ void compile_process(struct compile *compile)
     struct config *config = compile->config;
 
     if (compile->raw.storage == NULL || compile->raw.limits == NULL || compile->raw.cache == NULL ||
-        compile->raw.audit == NULL) {
+        compile->raw.audit == NULL || compile->raw.log == NULL) {
         return; /* no memory, recorded */
     }
     config->workers = compile->raw.workers;
@@ -318,6 +318,7 @@ void compile_process(struct compile *compile)
     config->limits = *compile->raw.limits;
     config->cache = *compile->raw.cache;
     config->audit = *compile->raw.audit;
+    config->log = *compile->raw.log;
     config->is_offline = compile->raw.is_offline;
     if (config->audit.path == NULL) {
         config->audit.path = arena_printf(config->arena, "%s/audit.jsonl", config->storage.path);

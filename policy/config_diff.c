@@ -294,6 +294,7 @@ size_t config_diff(const struct config *before, const struct config *after, int6
     config_diff_settings(&diff, "cache", &before->cache, &after->cache);
     config_diff_settings(&diff, "audit", &before->audit, &after->audit);
     config_diff_sink(&diff, before->audit.sink, after->audit.sink);
+    config_diff_settings(&diff, "log", &before->log, &after->log);
     config_diff_settings(&diff, "admin", &before->admin, &after->admin);
     config_diff_number(&diff, "workers", before->workers, after->workers);
     config_diff_number(&diff, "offline", before->is_offline, after->is_offline);

@@ -284,6 +284,7 @@ struct config_raw {
     struct config_limits *limits;
     struct config_cache *cache;
     struct config_audit *audit;
+    struct config_log *log;
     struct config_fetch *fetch;
     bool is_offline;
     struct config_upstreams upstreams;

@@ -128,6 +128,12 @@ static const struct config_field fields_audit[] = {
 };
 static OBJECT(audit, config_audit, .help = "The audit log.");
 
+static const struct config_field fields_log[] = {
+    {"access", CONFIG_PATH, 0, AT(config_log, access),
+     .help = "File for one JSON line per answered request; none by default."},
+};
+static OBJECT(log, config_log, .help = "Logs besides the audit log; events go to standard error.");
+
 static const struct config_field fields_fetch[] = {
     {"rewrite", CONFIG_PAIRS, 0, AT(config_fetch, rewrite),
      .help = "Prefixes of addresses and what stands for them, by longest prefix; http(s) or "
@@ -524,6 +530,8 @@ static const struct config_field fields_file[] = {
      .object = &config_object_cache, .help = "Lifetimes."},
     {"audit", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, audit),
      .object = &config_object_audit, .help = "The audit log."},
+    {"log", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, log),
+     .object = &config_object_log, .help = "Logs besides the audit log."},
     {"fetch", CONFIG_OBJECT, CONFIG_PRESENT | CONFIG_PROCESS, AT(config_raw, fetch),
      .object = &config_object_fetch, .help = "What is fetched beyond the upstreams."},
     {"offline", CONFIG_BOOL, CONFIG_PROCESS, AT(config_raw, is_offline), "false",

@@ -51,7 +51,6 @@ struct gateway {
     struct prom *prom;             /* may be NULL */
     struct log *log;               /* may be NULL */
     bool is_stored_only;           /* nothing is asked of registries: only what is stored counts */
-    bool has_access_log;
     struct exception_watch *exceptions; /* may be NULL */
     struct session_set *sessions;       /* NULL without clients */
     uint8_t token_key[32];              /* of tenants that configure none */

@@ -564,14 +564,14 @@ static void request_log(const struct request *r, const struct exchange_record *r
 {
     const struct http1_head *head = exchange_head(r->x);
     struct bytes method = http1_head_method(head);
-    struct bytes target = http1_head_target(head);
+    struct bytes target = http1_head_path(head); /* a query may hold what nobody should keep */
     struct bytes agent;
     char peer[EXCHANGE_PEER_TEXT_BYTES];
     char method_text[HTTP1_MAX_METHOD_BYTES + 1];
     char target_text[LOG_MAX_TARGET];
     char agent_text[LOG_MAX_FIELD] = "";
 
-    if (!r->gateway->has_access_log) {
+    if (!log_has_access(r->gateway->log)) {
         return;
     }
     (void)snprintf(method_text, sizeof(method_text), "%.*s", (int)method.len,
@@ -583,7 +583,6 @@ static void request_log(const struct request *r, const struct exchange_record *r
                        (const char *)agent.data);
     }
     log_access(r->gateway->log, &(struct log_access){
-                                    .time_unix_ms = gateway_now() * 1000,
                                     .worker = (int)worker_index(r->worker) + 1,
                                     .connection = exchange_connection_id(r->x),
                                     .request = exchange_id(r->x),

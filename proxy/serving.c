@@ -234,6 +234,12 @@ static void serving_put_in_force(struct serving *serving, struct generation *gen
     text_put(members, "]");
 }
 
+static bool serving_apply_log(struct serving *serving, const struct config *config,
+                              struct gh_error *err)
+{
+    return log_set_access(serving->gateway.log, config->log.access, err);
+}
+
 bool serving_reload(struct serving *serving, struct text *out)
 {
     struct config_problems problems = {0};
@@ -246,6 +252,11 @@ bool serving_reload(struct serving *serving, struct text *out)
     LOCK_HOLD(&serving->reload_lock);
     is_ok = serving_load(serving, serving->gateway.generation_number + 1, &generation,
                          &certificates, &problems, &error);
+    if (is_ok && !serving_apply_log(serving, generation->config, &error)) {
+        certificates_next_free(certificates);
+        generation_unref(generation);
+        is_ok = false;
+    }
     text_init(&members, 32u * 1024);
     text_printf(&members, "\"ok\":%s", is_ok ? "true" : "false");
     if (is_ok) {
@@ -650,6 +661,7 @@ static bool serving_record_start(struct serving *serving, const struct config *c
 static bool serving_start(struct serving *serving, const struct config *config,
                           struct gh_error *err)
 {
+    GH_TRY(serving_apply_log(serving, config, err));
     GH_TRY(serving_open_stores(serving, config, err));
     GH_TRY(serving_open_audit(serving, config, err));
     GH_TRY(serving_start_workers(serving, config, err));

@@ -183,6 +183,43 @@ static void log_access_ticked_written_in_order(void **state)
                             "\"bytes\":10,\"duration_us\":250}\n");
 }
 
+static void log_set_access_another_file_takes_over(void **state)
+{
+    struct fixture *f = *state;
+    struct gh_error err = {0};
+    char other[512];
+
+    assert_true(log_has_access(f->log));
+    log_access(f->log, &(struct log_access){.method = "GET", .status = 200});
+    assert_true(log_set_access(f->log, scratch_path(&f->scratch, "other.log", other), &err));
+    log_access(f->log, &(struct log_access){.method = "HEAD", .status = 200});
+    log_tick(f->log);
+    assert_int_equal(count_lines(f->access), 1); /* what was buffered went where it belonged */
+    assert_holds(f->access, "\"GET\"");
+    assert_int_equal(count_lines(other), 1);
+    assert_holds(other, "\"HEAD\"");
+    assert_true(log_set_access(f->log, NULL, &err));
+    assert_false(log_has_access(f->log));
+    log_access(f->log, &(struct log_access){.method = "PUT", .status = 200});
+    log_tick(f->log);
+    assert_int_equal(count_lines(other), 1);
+}
+
+static void log_set_access_file_that_cannot_be_opened_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct gh_error err = {0};
+    char bad[512];
+
+    assert_false(log_set_access(f->log, scratch_path(&f->scratch, "absent/access.log", bad), &err));
+    assert_int_equal(err.cause, GH_INTERNAL_ERROR);
+    assert_non_null(strstr(err.text, bad));
+    log_access(f->log, &(struct log_access){.method = "GET", .status = 200});
+    log_tick(f->log);
+    assert_int_equal(count_lines(f->access), 1);
+    assert_false(log_has_access(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +237,10 @@ int main(void)
         cmocka_unit_test(log_new_missing_folder_fails),
         cmocka_unit_test_setup_teardown(log_access_ticked_written_in_order, fixture_setup,
                                         fixture_teardown),
+        cmocka_unit_test_setup_teardown(log_set_access_another_file_takes_over, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(log_set_access_file_that_cannot_be_opened_changes_nothing,
+                                        fixture_setup, fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
