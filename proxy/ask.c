@@ -169,11 +169,11 @@ static void ask_on_pulled(void *ctx, const struct pull_result *result)
         ask->content = content_ref(result->content);
         ask_decide(ask);
         return;
-    case PULL_ABSENT:
     case PULL_DENIED:
     case PULL_BROKEN:
         ask_fail(ask, &result->error, DECIDE_DENY);
         return;
+    case PULL_ABSENT: /* no policy refuses what is not there: it may come */
     case PULL_THROTTLED:
     case PULL_UNDECIDED:
         ask_fail(ask, &result->error, DECIDE_UNDECIDED);

@@ -14,15 +14,19 @@
 #include "metrics/text.h"
 #include "policy/config.h"
 #include "policy/config_schema.h"
+#include "policy/image.h"
 #include "proxy/config_files.h"
 #include "proxy/decision_text.h"
 #include "proxy/gateway.h"
 #include "proxy/inquiry.h"
+#include "proxy/layout.h"
 #include "proxy/remote.h"
 #include "proxy/trust_held.h"
 
 static const char command_verify_help[] =
     "usage: gatehouse verify -c FILE [--tenant NAME] [--at TIME] [--output text|json] IMAGE\n"
+    "       gatehouse verify -c FILE [--tenant NAME] [--at TIME] [--output text|json]\n"
+    "                        --layout DIR --as IMAGE\n"
     "       gatehouse verify [-c FILE] --remote URL [--output text|json] IMAGE\n"
     "\n"
     "Decides about IMAGE (UPSTREAM/REPOSITORY[:TAG][@DIGEST]) as the gateway would, and shows "
@@ -32,6 +36,9 @@ static const char command_verify_help[] =
     "  -c, --config FILE    the configuration\n"
     "      --tenant NAME    as this tenant decides (the main file's by default)\n"
     "      --at TIME        decide as of another time (RFC 3339, or a date)\n"
+    "      --layout DIR     decide from an OCI image layout, with the evidence in it: no registry\n"
+    "                       is asked\n"
+    "      --as IMAGE       the name the layout's image has for the policies\n"
     "      --remote URL     ask the gateway whose admin API is there; FILE only names its token\n"
     "      --output FORMAT  text (default) or json\n"
     "\n"
@@ -42,6 +49,7 @@ struct command_verify {
     const char *image;
     const char *tenant;
     const char *remote; /* NULL: decide here */
+    const char *layout; /* NULL: the registries are asked */
     int64_t at_unix_s;
     bool is_json;
 };
@@ -50,16 +58,18 @@ static bool command_verify_load(const struct command_verify *self, struct config
                                 struct gh_error *err)
 {
     struct config_files files = {.tuf = trust_held_load};
+    GH_OWN(config_unrefp) struct config *config = NULL;
 
     if (!config_files_load(&files, self->file,
-                           self->at_unix_s != 0 ? self->at_unix_s : gateway_now(), false, out)) {
+                           self->at_unix_s != 0 ? self->at_unix_s : gateway_now(), false,
+                           &config)) {
         return gh_fail(err, GH_POLICY_DENIED, "%s cannot be used", self->file);
     }
-    if (self->tenant != NULL && config_tenant_find(*out, self->tenant) == NULL) {
-        config_unref(*out);
+    if (self->tenant != NULL && config_tenant_find(config, self->tenant) == NULL) {
         return gh_fail(err, GH_NAME_UNKNOWN, "%s has no tenant called '%.128s'", self->file,
                        self->tenant);
     }
+    *out = GH_TAKE(config);
     return true;
 }
 
@@ -92,6 +102,18 @@ static int command_verify_status(enum decide_outcome outcome)
     return 1;
 }
 
+/* The name must be one before anything is asked: a slip of the pen is no denial. */
+static bool command_verify_open(const struct command_verify *self, const struct config *config,
+                                struct layout **out, struct gh_error *err)
+{
+    const struct config_tenant *tenant =
+        self->tenant != NULL ? config_tenant_find(config, self->tenant) : &config->tenants[0];
+    struct image_ref as;
+
+    GH_TRY(image_ref_parse(bytes_of(self->image), tenant->default_upstream, &as, err));
+    return self->layout == NULL || layout_open(self->layout, &as, out, err);
+}
+
 static bool command_verify_here(const struct command_verify *self, int *status,
                                 struct gh_error *err)
 {
@@ -99,12 +121,15 @@ static bool command_verify_here(const struct command_verify *self, int *status,
                                               .tenant = self->tenant,
                                               .at_unix_s = self->at_unix_s,
                                               .is_explaining = true};
+    GH_OWN(layout_freep) struct layout *layout = NULL;
     GH_OWN(inquiry_freep) struct inquiry *inquiry = NULL;
-    struct config *config = NULL;
+    GH_OWN(config_unrefp) struct config *config = NULL;
     char *json = NULL;
 
     GH_TRY(command_verify_load(self, &config, err));
-    GH_TRY(inquiry_new(config, &inquiry, err));
+    GH_TRY(command_verify_open(self, config, &layout, err));
+    GH_TRY(layout != NULL ? inquiry_new_layout(GH_TAKE(config), layout, &inquiry, err)
+                          : inquiry_new(GH_TAKE(config), &inquiry, err));
     *status = command_verify_status(inquiry_ask(inquiry, &question, &json));
     if (json != NULL) {
         command_verify_show(self, json);
@@ -172,9 +197,12 @@ static bool command_verify_read_options(struct command_verify *self, int argc, c
         {"at", required_argument, NULL, 'a'},
         {"output", required_argument, NULL, 'o'},
         {"remote", required_argument, NULL, 'r'},
+        {"layout", required_argument, NULL, 'l'},
+        {"as", required_argument, NULL, 'n'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    const char *as = NULL;
     int option;
 
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -187,6 +215,12 @@ static bool command_verify_read_options(struct command_verify *self, int argc, c
             break;
         case 'r':
             self->remote = optarg;
+            break;
+        case 'l':
+            self->layout = optarg;
+            break;
+        case 'n':
+            as = optarg;
             break;
         case 'a':
             if (!config_parse_time(optarg, CONFIG_START, &self->at_unix_s)) {
@@ -209,7 +243,15 @@ static bool command_verify_read_options(struct command_verify *self, int argc, c
             return false;
         }
     }
-    self->image = optind + 1 == argc ? argv[optind] : NULL;
+    if ((self->layout != NULL) != (as != NULL) || (as != NULL && optind != argc)) {
+        (void)fputs("gatehouse verify: a layout needs --as IMAGE, and no other image\n", stderr);
+        return false;
+    }
+    self->image = as != NULL ? as : optind + 1 == argc ? argv[optind] : NULL;
+    if (self->remote != NULL && self->layout != NULL) {
+        (void)fputs("gatehouse verify: --layout is decided about here, not by --remote\n", stderr);
+        return false;
+    }
     if (self->remote != NULL && (self->at_unix_s != 0 || self->tenant != NULL)) {
         (void)fputs("gatehouse verify: a running gateway decides as of now, and by the image's "
                     "name: --at and --tenant are for decisions made here\n",

@@ -13,6 +13,7 @@
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/helper.h"
+#include "proxy/layout.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
@@ -66,13 +67,29 @@ static void inquiry_free_client(void *client)
     upstream_client_free(client);
 }
 
-static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct gh_error *err)
+/* Every registry of every tenant: another one has no object to be asked with. */
+static void inquiry_answer_with(struct generation *generation, struct layout *layout)
+{
+    for (size_t t = 0; t < generation->tenant_count; t++) {
+        const struct generation_tenant *tenant = &generation->tenants[t];
+
+        for (size_t i = 0; i < tenant->config->upstreams.count; i++) {
+            upstream_answer_with(tenant->upstreams[i], layout_answer, layout);
+        }
+    }
+}
+
+static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct layout *layout,
+                          struct gh_error *err)
 {
     struct gateway *gateway = &inquiry->gateway;
     struct generation *generation = NULL;
     struct upstream_client *client;
 
     GH_TRY(generation_new(config, 1, NULL, &generation, err));
+    if (layout != NULL) {
+        inquiry_answer_with(generation, layout);
+    }
     gateway_adopt(gateway, generation);
     GH_TRY(flights_new(&gateway->flights, err));
     GH_TRY(helper_pool_new(1, &gateway->helpers, err));
@@ -97,8 +114,8 @@ static bool inquiry_open_store(struct inquiry *inquiry, const char *path, struct
     return edges_new(inquiry->gateway.store, &inquiry->gateway.edges, err);
 }
 
-static bool inquiry_make(struct config *config, const char *path, struct inquiry **out,
-                         struct gh_error *err)
+static bool inquiry_make(struct config *config, const char *path, struct layout *layout,
+                         struct inquiry **out, struct gh_error *err)
 {
     GH_OWN(inquiry_freep) struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
 
@@ -113,20 +130,26 @@ static bool inquiry_make(struct config *config, const char *path, struct inquiry
         config_unref(config);
         return false;
     }
-    GH_TRY(inquiry_start(inquiry, config, err));
+    GH_TRY(inquiry_start(inquiry, config, layout, err));
     *out = GH_TAKE(inquiry);
     return true;
 }
 
 bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err)
 {
-    return inquiry_make(config, NULL, out, err);
+    return inquiry_make(config, NULL, NULL, out, err);
 }
 
 bool inquiry_new_stored(struct config *config, const char *path, struct inquiry **out,
                         struct gh_error *err)
 {
-    return inquiry_make(config, path, out, err);
+    return inquiry_make(config, path, NULL, out, err);
+}
+
+bool inquiry_new_layout(struct config *config, struct layout *layout, struct inquiry **out,
+                        struct gh_error *err)
+{
+    return inquiry_make(config, NULL, layout, out, err);
 }
 
 void inquiry_free(struct inquiry *inquiry)

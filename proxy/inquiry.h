@@ -13,6 +13,7 @@
 struct config;
 struct gh_error;
 struct inquiry;
+struct layout;
 
 /*
  * The caller has run curl_global_init() and evthread_use_pthreads().
@@ -28,6 +29,14 @@ GH_CHECKED bool inquiry_new(struct config *config, struct inquiry **out, struct 
  */
 GH_CHECKED bool inquiry_new_stored(struct config *config, const char *path, struct inquiry **out,
                                    struct gh_error *err);
+/*
+ * As inquiry_new(), and every registry is answered for by an OCI image layout: none is asked. What
+ * else a verification needs (CRLs, OCSP) comes from where the configuration has it fetched.
+ *
+ * Takes: layout: borrowed, outlives the inquiry
+ */
+GH_CHECKED bool inquiry_new_layout(struct config *config, struct layout *layout,
+                                   struct inquiry **out, struct gh_error *err);
 void inquiry_free(struct inquiry *inquiry);
 GH_DEFINE_FREEP(inquiry, struct inquiry)
 

@@ -182,6 +182,12 @@ void upstream_unref(struct upstream *upstream)
     }
 }
 
+void upstream_answer_with(struct upstream *upstream, upstream_answer_fn answer, void *ctx)
+{
+    upstream->answer = answer;
+    upstream->answer_ctx = ctx;
+}
+
 const char *upstream_name(const struct upstream *upstream)
 {
     return upstream->config.name;

@@ -19,6 +19,7 @@ struct prom;
 struct upstream;
 struct upstream_client;
 struct upstream_request;
+struct upstream_result;
 
 #define UPSTREAM_MAX_REDIRECTS 5
 #define UPSTREAM_MAX_HEADER_BYTES (64u * 1024)
@@ -75,6 +76,14 @@ struct upstream *upstream_ref(struct upstream *upstream);
 void upstream_unref(struct upstream *upstream);
 const char *upstream_name(const struct upstream *upstream);
 const struct upstream_config *upstream_settings(const struct upstream *upstream);
+/*
+ * Something that answers in the registry's place, so that no socket is opened: a folder. It fills
+ * RESULT, a zeroed one, and may block.
+ */
+typedef void (*upstream_answer_fn)(void *ctx, const char *path, size_t limit,
+                                   struct upstream_result *result);
+/* Before the first request. CTX outlives the upstream. */
+void upstream_answer_with(struct upstream *upstream, upstream_answer_fn answer, void *ctx);
 /* For /readyz and metrics: false while the breaker is open. */
 bool upstream_is_available(struct upstream *upstream);
 

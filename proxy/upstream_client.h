@@ -40,7 +40,9 @@ struct upstream {
     struct upstream_config config; /* owned copies */
     char *base;                    /* URL without a slash at its end */
     struct upstream_origin origin;
-    char *basic; /* "Basic …", NULL for anonymous */
+    char *basic;               /* "Basic …", NULL for anonymous */
+    upstream_answer_fn answer; /* NULL: the registry answers */
+    void *answer_ctx;
 
     struct lock lock;
     struct upstream_limit limit;

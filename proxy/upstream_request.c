@@ -306,6 +306,45 @@ static bool request_check_origin(struct upstream_request *request, struct gh_err
     return true;
 }
 
+/* Hand over what is there. False: the taker wants none of it. */
+static bool request_stream_here(struct upstream_request *request, struct upstream_result *result)
+{
+    const struct upstream_sink *sink = &request->sink;
+    struct bytes body = bytes_view(&result->body);
+
+    return sink->on_head(sink->ctx, &result->head) &&
+           (body.len == 0 || sink->on_data(sink->ctx, body) != UPSTREAM_TAKE_STOP);
+}
+
+/* Without a registry: no slot, token, redirect or retry, only an answer. */
+static void request_answer_here(struct upstream_request *request)
+{
+    const struct upstream *upstream = request->upstream;
+    struct upstream_result result = {0};
+
+    if (request->method == UPSTREAM_POST || request->range_first != 0) {
+        request_fail(request, UPSTREAM_REJECTED, false, GH_UPSTREAM_UNAVAILABLE,
+                     "a folder answers whole GETs and HEADs alone");
+        return;
+    }
+    upstream->answer(upstream->answer_ctx, request->url + strlen(upstream->base),
+                     request->is_streamed ? UPSTREAM_MAX_BODY_BYTES : request->body_limit, &result);
+    request->head = result.head;
+    memset(&result.head, 0, sizeof(result.head));
+    if (result.outcome == UPSTREAM_OK && request->is_streamed) {
+        result.head = request->head; /* lent, for the call */
+        if (!request_stream_here(request, &result)) {
+            result.outcome = UPSTREAM_UNAVAILABLE;
+        }
+        memset(&result.head, 0, sizeof(result.head));
+    } else if (result.outcome == UPSTREAM_OK && request->method == UPSTREAM_GET) {
+        request->body = result.body;
+        result.body = (struct bytes_buf){0};
+    }
+    bytes_buf_done(&result.body);
+    request_finish(request, result.outcome, result.outcome == UPSTREAM_UNAVAILABLE, &result.error);
+}
+
 static bool request_enter(struct upstream_request *request, int64_t now)
 {
     struct upstream *upstream = request->upstream;
@@ -353,6 +392,10 @@ static void request_try(struct upstream_request *request, int64_t now)
     }
     if (!request_check_origin(request, &error)) {
         request_finish(request, UPSTREAM_REFUSED, false, &error);
+        return;
+    }
+    if (request->upstream->answer != NULL) {
+        request_answer_here(request);
         return;
     }
     switch (upstream_token_prepare(request, &error)) {
