@@ -443,7 +443,7 @@ static const struct config_field fields_require[] = {
     {"max_age", CONFIG_DURATION, 0, AT(config_raw_require, max_age_s), .min = 1,
      .max = 315360000, .help = "Oldest statement that counts."},
     {"every", CONFIG_BOOL, 0, AT(config_raw_require, is_every), "false",
-     .help = "Each statement of the type must satisfy."},
+     .help = "Each statement of the type must satisfy; the registry is asked for new ones after 15 minutes at most."},
     {"where", CONFIG_OBJECTS, CONFIG_NOT_EMPTY, AT(config_raw_require, where),
      .object = &config_object_where, .help = "Conditions on the predicate."},
     {"base_image", CONFIG_OBJECT, 0, AT(config_raw_require, base_image),

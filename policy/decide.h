@@ -26,6 +26,9 @@ struct decide_image {
     const char *name; /* upstream/repository */
     const char *tag;  /* NULL where it was asked for by digest */
     struct digest digest;
+    /* Of the same bytes by the other algorithm, where decide_wants_twin(): a pattern with either is
+     * about them. */
+    struct digest twin;
 };
 
 /* A leaf that the covering policies need a verdict for. */
@@ -55,6 +58,10 @@ struct decide_plan {
     struct decide_leaf inline_leaves[DECIDE_INLINE_LEAVES];
     const struct exception *inline_exceptions[DECIDE_INLINE_POLICIES];
 };
+
+/* The algorithm by which patterns of SNAPSHOT name content, and DIGEST does not; DIGEST_NONE: they
+ * need no other digest. */
+enum digest_alg decide_wants_twin(const struct snapshot *snapshot, const struct digest *digest);
 
 /*
  * Find what an image needs. NOW decides which mode a rollout is in (is_blocking).

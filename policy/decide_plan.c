@@ -23,6 +23,30 @@ static int decide_compare_ids(const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
+enum digest_alg decide_wants_twin(const struct snapshot *snapshot, const struct digest *digest)
+{
+    enum digest_alg other = digest->alg == DIGEST_SHA512 ? DIGEST_SHA256 : DIGEST_SHA512;
+
+    return image_index_pins(snapshot->images, other) ||
+                   (snapshot->exception_count > 0 &&
+                    image_index_pins(snapshot->exception_index, other))
+               ? other
+               : DIGEST_NONE;
+}
+
+/* By one digest and the other. */
+static size_t decide_match(const struct image_index *index, const struct decide_image *image,
+                           uint32_t *out, size_t room)
+{
+    size_t found = image_index_match(index, image->name, &image->digest, out, room);
+    size_t used = GH_MIN(found, room);
+
+    if (image->twin.alg != DIGEST_NONE) {
+        found += image_index_match(index, image->name, &image->twin, out + used, room - used);
+    }
+    return found;
+}
+
 /* Sorted and without repeats. */
 static bool decide_find(const struct image_index *index, const struct decide_image *image,
                         struct decide_ids *ids)
@@ -30,14 +54,13 @@ static bool decide_find(const struct image_index *index, const struct decide_ima
     size_t unique = 0;
 
     ids->items = ids->fixed;
-    ids->count =
-        image_index_match(index, image->name, &image->digest, ids->fixed, DECIDE_INLINE_IDS);
+    ids->count = decide_match(index, image, ids->fixed, DECIDE_INLINE_IDS);
     if (ids->count > DECIDE_INLINE_IDS) {
         ids->items = calloc(ids->count, sizeof(*ids->items));
         if (ids->items == NULL) {
             return false;
         }
-        (void)image_index_match(index, image->name, &image->digest, ids->items, ids->count);
+        (void)decide_match(index, image, ids->items, ids->count);
         qsort(ids->items, ids->count, sizeof(*ids->items), decide_compare_ids);
     } else {
         for (size_t i = 1; i < ids->count; i++) { /* few: sorted as they stand */

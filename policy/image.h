@@ -76,6 +76,8 @@ struct image_index *image_index_new(struct arena *arena);
 /* Several patterns may carry one id. Fails: INTERNAL_ERROR. */
 GH_CHECKED bool image_index_add(struct image_index *index, const struct image_pattern *pattern,
                                 uint32_t id, struct gh_error *err);
+/* Whether a pattern has a digest by that algorithm. */
+bool image_index_pins(const struct image_index *index, enum digest_alg alg);
 /*
  * Ids of all patterns that match, into OUT (at most ROOM); an id may come more than once.
  * Gives the number found, which may exceed ROOM: then call again with more.

@@ -35,6 +35,7 @@ struct image_index {
     uint32_t *slots;     /* node ids by (parent, component) */
     uint32_t slot_count; /* a power of two */
     uint32_t literal_count;
+    unsigned pinned; /* algorithms of the patterns' digests, as bits */
 };
 
 struct image_search {
@@ -251,9 +252,15 @@ bool image_index_add(struct image_index *index, const struct image_pattern *patt
     terminal = &index->terminals[index->terminal_count];
     terminal->id = id;
     terminal->digest = pattern->digest;
+    index->pinned |= 1u << pattern->digest.alg;
     terminal->next = index->nodes[node].terminals;
     index->nodes[node].terminals = index->terminal_count++;
     return true;
+}
+
+bool image_index_pins(const struct image_index *index, enum digest_alg alg)
+{
+    return (index->pinned & 1u << alg) != 0;
 }
 
 static void image_report(struct image_search *search, const struct image_node *node)

@@ -220,6 +220,9 @@ static bool gate_read_children(struct gate_run *run, struct gh_error *err)
 static bool gate_run_init(struct gate_run *run, struct gateway *gateway, struct worker *worker,
                           const struct gate_ask *ask, gate_fn fn, void *ctx)
 {
+    const struct snapshot *snapshot =
+        &ask->generation->config->tenants[ask->target->tenant].snapshot;
+    enum digest_alg twin = decide_wants_twin(snapshot, &ask->subject->digest);
     struct decide_image image;
     struct gh_error error = {0};
 
@@ -239,8 +242,8 @@ static bool gate_run_init(struct gate_run *run, struct gateway *gateway, struct 
     image = (struct decide_image){
         .name = run->target.ref.name, .tag = run->tag, .digest = run->subject->digest};
     if ((ask->tag != NULL && run->tag == NULL) || run->principal == NULL ||
-        !decide_plan(&run->generation->config->tenants[run->target.tenant].snapshot, &image,
-                     run->now_unix_s, &run->plan, &error)) {
+        (twin != DIGEST_NONE && !digest_compute(twin, run->subject->bytes, &image.twin, &error)) ||
+        !decide_plan(snapshot, &image, run->now_unix_s, &run->plan, &error)) {
         gate_run_done(run);
         return false;
     }

@@ -115,6 +115,10 @@ void verdicts_put(struct gateway *gateway, const struct generation *generation,
     entry.until_unix_s =
         GH_MIN(verdict->until_unix_s,
                now_unix_s + (entry.is_stored ? ttl->verdict_ttl_s : ttl->denial_ttl_s));
+    if (key->require->is_every) {
+        /* A statement that is added could object: the registry is asked again before long. */
+        entry.until_unix_s = GH_MIN(entry.until_unix_s, now_unix_s + VERDICTS_EVERY_TTL_S);
+    }
     for (size_t i = 0; i < verdict->rest_count; i++) {
         rests[i].kind = (uint8_t)verdict->rests[i].kind;
         memcpy(rests[i].id, verdict->rests[i].id.value, sizeof(rests[i].id));

@@ -27,6 +27,8 @@ struct verdicts_key {
 };
 
 struct verdict_cache_hooks;
+/* How long a verdict about every statement of a type is kept at most. */
+#define VERDICTS_EVERY_TTL_S 900
 /* How the verdict cache holds verdicts. */
 extern const struct verdict_cache_hooks verdicts_hooks;
 
@@ -35,7 +37,8 @@ struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key 
                              int64_t now_unix_s);
 /*
  * Keep a verdict: satisfied ones for verdict_ttl, denials for denial_ttl, and neither for longer
- * than what it rests on holds. Undecided ones are never kept.
+ * than what it rests on holds; what is about every statement of a type for VERDICTS_EVERY_TTL_S at
+ * most. Undecided ones are never kept.
  */
 void verdicts_put(struct gateway *gateway, const struct generation *generation,
                   const struct verdicts_key *key, struct verdict *verdict, int64_t now_unix_s);

@@ -182,6 +182,32 @@ static bool verification_record(struct verification *v, struct gh_error *err)
     return err->cause == GH_CAUSE_NONE;
 }
 
+static unsigned verification_kinds(const struct verification *v);
+
+/* What was found, and of what was stored the kinds that were not asked for now: other requirements
+ * were verified with them. */
+static void verification_keep_listing(struct verification *v, int64_t now)
+{
+    size_t stored = v->stored != NULL ? v->stored->set.count : 0;
+    struct evidence_item *items = calloc(v->found->set.count + stored + 1, sizeof(*items));
+    struct evidence_set all = {.items = items};
+    unsigned asked = verification_kinds(v);
+
+    if (items == NULL) {
+        return; /* it is searched again */
+    }
+    for (size_t i = 0; i < v->found->set.count; i++) {
+        items[all.count++] = v->found->set.items[i];
+    }
+    for (size_t i = 0; i < stored && all.count < EVIDENCE_RECORD_MAX_ITEMS; i++) {
+        if ((asked & REFERRERS_KIND(v->stored->set.items[i].kind)) == 0) {
+            items[all.count++] = v->stored->set.items[i];
+        }
+    }
+    known_evidence_put(v->gateway, &v->target, &v->subject->digest, &all, now);
+    free(items);
+}
+
 static void verification_keep(struct verification *v)
 {
     int64_t now = gateway_now();
@@ -204,7 +230,7 @@ static void verification_keep(struct verification *v)
         }
     }
     if (v->found != NULL && v->found->set.incomplete.cause == GH_CAUSE_NONE) {
-        known_evidence_put(v->gateway, &v->target, &v->subject->digest, &v->found->set, now);
+        verification_keep_listing(v, now);
     }
 }
 
@@ -300,6 +326,7 @@ static void verification_submit(struct verification *v, const struct evidence_se
     v->job.helper.done = verification_back;
     v->job.helper.drop = verification_dropped;
     v->job.answers = &v->job.fetched.view;
+    v->job.is_listing_old = v->source != VERIFICATION_FOUND && !v->gateway->is_stored_only;
     v->is_working = true;
     if (!helper_submit(v->gateway->verifiers, &v->job.helper)) {
         v->is_working = false;
@@ -563,6 +590,9 @@ static bool verification_is_satisfied(const struct verification *v)
 static void verification_reset(struct verification *v)
 {
     for (size_t i = 0; i < v->job.leaf_count; i++) {
+        if (v->source == VERIFICATION_FALLBACK && v->job.leaves[i].require->is_every) {
+            continue;
+        }
         if (v->job.verdicts[i] != NULL && v->job.verdicts[i]->outcome != VERDICT_SATISFIED) {
             verdict_unref(v->job.verdicts[i]);
             v->job.verdicts[i] = NULL;
@@ -599,7 +629,7 @@ static void verification_step(struct verification *v)
         /* The registry could not be asked in full: what it showed before may still satisfy. */
         v->source = VERIFICATION_FALLBACK;
         v->stored->set.incomplete = v->found->set.incomplete;
-        verification_reset(v);
+        verification_reset(v); /* what the old listing cannot answer stays as it was found */
         verification_submit(v, &v->stored->set);
         return;
     }

@@ -32,7 +32,9 @@ struct verification_job {
     int64_t now_unix_s;
     size_t max_candidates;
     bool is_explaining;
-    struct prom *prom; /* borrowed; may be NULL */
+    struct prom *prom;   /* borrowed; may be NULL */
+    bool is_listing_old; /* the evidence was listed some time ago: what asks about every statement
+                            there is, is not judged by it */
 
     /* out */
     struct verdict **verdicts; /* parallel to leaves; NULL: not yet */
