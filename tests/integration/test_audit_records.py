@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from gateway import wait_until
+
 APP = "registry.test/team/app"
 DIGEST = 'sha256:'
 
@@ -136,6 +138,7 @@ def test_admin_calls_name_caller_and_outcome(fake, make_gateway, tmp_path):
     from gateway import request
     answer = request(gateway.admin_port, "POST", "/v1/reload", {"Authorization": "Bearer secret-token"})
     assert answer.status == 200
+    wait_until(lambda: len(of_type(gateway, "admin")) == 2, what="the record of the reload, which is written once it is answered")
     records = of_type(gateway, "admin")
     assert [(r["who"], r["method"], r["path"], r["status"]) for r in records] == [("", "POST", "/v1/reload", 401), ("token", "POST", "/v1/reload", 200)]
     assert all(r["client"] == "127.0.0.1" for r in records)

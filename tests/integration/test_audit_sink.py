@@ -63,7 +63,7 @@ def test_http_gets_every_record_in_order(images, fake, make_gateway, collector):
     wait_for_all(gateway, collector)
     assert collector.records == gateway.audit()
     assert collector.headers[0]["Content-Type"] == "application/x-ndjson"
-    assert gateway.metric("gatehouse_audit_sink_records_total", result="sent") == len(collector.records)
+    wait_until(lambda: gateway.metric("gatehouse_audit_sink_records_total", result="sent") == len(collector.records), what="every record to count as sent")
     gateway.stop()
     assert collector.records == gateway.audit() and collector.records[-1]["type"] == "stop"
 
