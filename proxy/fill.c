@@ -65,6 +65,8 @@ struct fill_block *fill_block_take(struct fill_set *set)
     }
     if (block != NULL) {
         block->len = 0;
+        block->is_written = false;
+        block->is_hashed = false;
         block->next = NULL;
     }
     return block;
@@ -125,6 +127,17 @@ void fill_unlist(struct fill *fill)
         fill->set->count--;
         /* Not the last: whoever unlists holds a reference of its own. */
         atomic_fetch_sub(&fill->references, 1);
+    }
+}
+
+void fill_end(struct fill *fill, int outcome, const struct gh_error *error)
+{
+    bool has_failed = fill->is_ended && fill->error.cause != GH_CAUSE_NONE;
+
+    fill->is_ended = true;
+    if (error != NULL && !has_failed) {
+        fill->error = *error;
+        fill->outcome = outcome;
     }
 }
 

@@ -20,9 +20,13 @@
 #define FILL_FLUSH_MS 200 /* a block that a slow registry does not fill is written after this */
 #define FILL_RESUME_BASE_MS 100
 
+#define FILL_STRANDS 2 /* helpers at work on one fill: while one hashes, one writes */
+
 struct fill_block {
     struct fill_block *next;
     size_t len;
+    bool is_written;
+    bool is_hashed;
     uint8_t data[FILL_BLOCK_BYTES];
 };
 
@@ -41,9 +45,15 @@ struct fill_set {
     size_t idle_count;
 };
 
+struct fill_strand {
+    struct helper_job job; /* first */
+    struct fill *fill;
+    bool is_active; /* under the set's lock */
+};
+
 struct fill {
     struct fill_set *set;
-    atomic_int references; /* table, owner, strand, each reader */
+    atomic_int references; /* table, owner, each strand at work, each reader */
     char *scope;
     struct digest digest;
 
@@ -57,22 +67,27 @@ struct fill {
     /* under the set's lock */
     LIST_ENTRY(fill) bucket_link;
     bool is_listed;
-    struct fill_block *first;
+    struct fill_block *first; /* the oldest that is not both written and hashed */
     struct fill_block **last;
+    struct fill_block *to_write; /* NULL: all that came */
+    struct fill_block *to_hash;
     size_t queued_bytes;
-    bool is_strand_active;
-    bool is_ended; /* no more blocks will come */
-    bool is_over;  /* published or failed */
+    unsigned strands_active;
+    bool is_writing;
+    bool is_hashing;
+    bool is_ended;     /* no more blocks will come */
+    bool is_finishing; /* a strand has taken it on itself to end the fill */
+    bool is_over;      /* published or failed */
     bool is_transfer_wanted;
     struct gh_error error; /* why it failed */
     int outcome;
 
-    /* helper, one at a time: the strand */
-    struct helper_job strand;
+    /* helpers: the strands. A block is written by one of them and hashed by one, each in order. */
+    struct fill_strand strands[FILL_STRANDS];
     struct blob_stage *stage; /* made by the owner before the first block */
     struct blob_file *unchecked;
-    struct digest_stream *hash;
-    uint64_t written_bytes;
+    struct digest_stream *hash; /* of who hashes */
+    uint64_t written_bytes;     /* of who writes */
 
     /* the owner's worker */
     TAILQ_ENTRY(fill) owner_link;
@@ -122,9 +137,12 @@ struct fill_block *fill_block_take(struct fill_set *set);
 /* The lock is held. */
 void fill_block_give(struct fill_set *set, struct fill_block *block);
 void fill_unlist(struct fill *fill);
+/* No more blocks will come, because of *ERROR where that is not NULL: the first failure stands. The
+ * lock is held. */
+void fill_end(struct fill *fill, int outcome, const struct gh_error *error);
 
 /* fill_strand.c: what runs on helpers. */
-/* Have the strand look at the fill. The lock is held. */
+/* Have the strands look at the fill. The lock is held. */
 void fill_strand_kick(struct fill *fill);
 
 /* fill_transfer.c: what runs on the owner's worker. */

@@ -1,6 +1,7 @@
 /*
- * The helper's side of a fill: one block after the other is written and hashed; then the hash
- * decides, the last byte is released, and the file gets its name.
+ * The helpers' side of a fill: one block after the other is written and hashed; then the hash
+ * decides, the last byte is released, and the file gets its name. Hashing takes about twice as long
+ * as writing, so where blocks queue up two helpers share the work: one writes while one hashes.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,9 +14,6 @@ static bool strand_write(struct fill *fill, const struct fill_block *block, stru
 {
     size_t done = 0;
 
-    if (fill->hash == NULL) {
-        GH_TRY(digest_stream_new(fill->digest.alg, &fill->hash, err));
-    }
     while (done < block->len) {
         ssize_t put = pwrite(fill->stage->fd, block->data + done, block->len - done,
                              (off_t)(fill->written_bytes + done));
@@ -28,6 +26,14 @@ static bool strand_write(struct fill *fill, const struct fill_block *block, stru
                            strerror(errno));
         }
         done += (size_t)put;
+    }
+    return true;
+}
+
+static bool strand_hash(struct fill *fill, const struct fill_block *block, struct gh_error *err)
+{
+    if (fill->hash == NULL) {
+        GH_TRY(digest_stream_new(fill->digest.alg, &fill->hash, err));
     }
     return digest_stream_update(fill->hash, bytes_make(block->data, block->len), err);
 }
@@ -73,6 +79,8 @@ static void strand_fail(struct fill *fill, int outcome, const struct gh_error *e
         fill_block_give(set, block);
     }
     fill->last = &fill->first;
+    fill->to_write = NULL;
+    fill->to_hash = NULL;
     fill->queued_bytes = 0;
     fill->error = *error;
     fill->outcome = outcome;
@@ -142,68 +150,127 @@ static void strand_check_file(struct fill *fill)
     blob_file_unref(set->blobs, file);
 }
 
-static void strand_release(struct fill *fill, struct fill_block *block)
+enum strand_step { STRAND_IDLE, STRAND_WRITE, STRAND_HASH, STRAND_END };
+
+/* Blocks that nobody needs any more. The lock is held. */
+static void strand_drop_done(struct fill *fill)
 {
-    struct fill_set *set = fill->set;
-    LOCK_HOLD(&set->lock);
+    while (fill->first != NULL && fill->first->is_written && fill->first->is_hashed) {
+        struct fill_block *block = fill->first;
 
-    fill->queued_bytes -= block->len;
-    fill->written_bytes += block->len;
-    /* One byte stays back until the hash has agreed: a reader's body is not complete before. */
-    atomic_store(&fill->available, fill->written_bytes - 1);
-    fill_block_give(set, block);
-    fill_wake(fill);
-}
-
-enum strand_next { STRAND_IDLE, STRAND_BLOCK, STRAND_END };
-
-static enum strand_next strand_take(struct fill *fill, struct fill_block **block)
-{
-    LOCK_HOLD(&fill->set->lock);
-
-    /* After a failure of the transfer what is queued is of no use. */
-    if (!fill->is_over && fill->is_ended && fill->error.cause != GH_CAUSE_NONE) {
-        return STRAND_END;
-    }
-    if (!fill->is_over && fill->first != NULL) {
-        *block = fill->first;
-        fill->first = (*block)->next;
+        fill->first = block->next;
         if (fill->first == NULL) {
             fill->last = &fill->first;
         }
-        return STRAND_BLOCK;
+        fill->queued_bytes -= block->len;
+        fill_block_give(fill->set, block);
     }
-    if (!fill->is_over && fill->is_ended) {
+}
+
+/* STEP was done with the block, or could not be: *ERROR. */
+static void strand_done(struct fill *fill, enum strand_step step, struct fill_block *block,
+                        const struct gh_error *error)
+{
+    LOCK_HOLD(&fill->set->lock);
+
+    if (step == STRAND_WRITE) {
+        fill->is_writing = false;
+        block->is_written = true;
+        fill->to_write = block->next;
+    } else {
+        fill->is_hashing = false;
+        block->is_hashed = true;
+        fill->to_hash = block->next;
+    }
+    if (error->cause != GH_CAUSE_NONE) {
+        fill_end(fill, UPSTREAM_FAILED, error);
+        return;
+    }
+    if (step == STRAND_WRITE) {
+        fill->written_bytes += block->len;
+        /* One byte stays back until the hash has agreed: a reader's body is not complete before. */
+        atomic_store(&fill->available, fill->written_bytes - 1);
+    }
+    strand_drop_done(fill);
+    fill_wake(fill);
+}
+
+/* The lock is held. */
+static enum strand_step strand_choose(struct fill *fill)
+{
+    /* After a failure what is queued is of no use. */
+    bool has_failed = fill->is_ended && fill->error.cause != GH_CAUSE_NONE;
+
+    if (fill->is_over || fill->is_finishing) {
+        return STRAND_IDLE;
+    }
+    if (!has_failed && !fill->is_writing && fill->to_write != NULL) {
+        return STRAND_WRITE;
+    }
+    if (!has_failed && !fill->is_hashing && fill->to_hash != NULL) {
+        return STRAND_HASH;
+    }
+    if (fill->is_ended && !fill->is_writing && !fill->is_hashing &&
+        (has_failed || fill->first == NULL)) {
         return STRAND_END;
     }
-    fill->is_strand_active = false;
     return STRAND_IDLE;
+}
+
+/* What this strand does next: with which block, or with which error. */
+static enum strand_step strand_take(struct fill_strand *strand, struct fill_block **block,
+                                    struct gh_error *error)
+{
+    struct fill *fill = strand->fill;
+    enum strand_step step;
+    LOCK_HOLD(&fill->set->lock);
+
+    step = strand_choose(fill);
+    switch (step) {
+    case STRAND_WRITE:
+        fill->is_writing = true;
+        *block = fill->to_write;
+        break;
+    case STRAND_HASH:
+        fill->is_hashing = true;
+        *block = fill->to_hash;
+        break;
+    case STRAND_END:
+        fill->is_finishing = true;
+        *error = fill->error;
+        break;
+    case STRAND_IDLE:
+        strand->is_active = false;
+        fill->strands_active--;
+        break;
+    }
+    return step;
 }
 
 static void strand_run(struct helper_job *job)
 {
-    struct fill *fill = (struct fill *)((char *)job - offsetof(struct fill, strand));
+    struct fill_strand *strand = (struct fill_strand *)job;
+    struct fill *fill = strand->fill;
     struct fill_block *block = NULL;
-    struct gh_error error = {0};
 
     if (fill->unchecked != NULL) {
         strand_check_file(fill);
     }
     for (;;) {
-        switch (strand_take(fill, &block)) {
-        case STRAND_BLOCK:
-            if (strand_write(fill, block, &error)) {
-                strand_release(fill, block);
-                break;
-            }
-            lock_acquire(&fill->set->lock);
-            fill_block_give(fill->set, block);
-            lock_release(&fill->set->lock);
-            strand_fail(fill, UPSTREAM_FAILED, &error);
+        struct gh_error error = {0};
+        enum strand_step step = strand_take(strand, &block, &error);
+
+        switch (step) {
+        case STRAND_WRITE:
+            (void)!strand_write(fill, block, &error);
+            strand_done(fill, step, block, &error);
+            break;
+        case STRAND_HASH:
+            (void)!strand_hash(fill, block, &error);
+            strand_done(fill, step, block, &error);
             break;
         case STRAND_END:
-            if (fill->error.cause != GH_CAUSE_NONE) {
-                error = fill->error;
+            if (error.cause != GH_CAUSE_NONE) {
                 strand_fail(fill, fill->outcome, &error);
             } else {
                 strand_finish(fill);
@@ -218,12 +285,21 @@ static void strand_run(struct helper_job *job)
 
 void fill_strand_kick(struct fill *fill)
 {
-    if (fill->is_strand_active) {
-        return;
+    /* A second one pays where blocks wait; a small blob stays with one. */
+    unsigned wanted = fill->first != NULL && fill->first->next != NULL ? FILL_STRANDS : 1;
+
+    for (size_t i = 0; i < FILL_STRANDS && fill->strands_active < wanted; i++) {
+        struct fill_strand *strand = &fill->strands[i];
+
+        if (strand->is_active) {
+            continue;
+        }
+        strand->is_active = true;
+        strand->fill = fill;
+        strand->job.run = strand_run;
+        strand->job.worker = NULL;
+        fill->strands_active++;
+        atomic_fetch_add(&fill->references, 1);
+        helper_continue(fill->set->helpers, &strand->job);
     }
-    fill->is_strand_active = true;
-    atomic_fetch_add(&fill->references, 1);
-    fill->strand.run = strand_run;
-    fill->strand.worker = NULL;
-    helper_continue(fill->set->helpers, &fill->strand);
 }

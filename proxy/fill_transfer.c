@@ -31,6 +31,8 @@ static void transfer_push(struct fill *fill)
     block->next = NULL;
     *fill->last = block;
     fill->last = &block->next;
+    fill->to_write = fill->to_write != NULL ? fill->to_write : block;
+    fill->to_hash = fill->to_hash != NULL ? fill->to_hash : block;
     fill->queued_bytes += block->len;
     fill->is_paused = fill->queued_bytes >= FILL_QUEUE_BYTES;
     fill_strand_kick(fill);
@@ -57,11 +59,7 @@ void fill_transfer_end(struct fill *fill, int outcome, const struct gh_error *er
         fill_block_give(fill->set, GH_TAKE(fill->block));
     }
     if (!fill->is_over) {
-        fill->is_ended = true;
-        if (error != NULL) {
-            fill->error = *error;
-            fill->outcome = outcome;
-        }
+        fill_end(fill, outcome, error);
         fill_strand_kick(fill);
     }
     lock_release(&fill->set->lock);

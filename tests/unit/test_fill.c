@@ -9,6 +9,8 @@
 #include <cmocka.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -393,6 +395,29 @@ static void join_wrong_bytes_last_byte_kept(void **state)
     scene_stop(&scene);
 }
 
+/* The disk takes a part of the file and no more; hashing is ahead of writing by then, or behind. */
+static void join_full_disk_readers_fail(void **state)
+{
+    const struct rlimit small = {.rlim_cur = 1024 * 1024, .rlim_max = RLIM_INFINITY};
+    struct rlimit before;
+    struct scene scene;
+    struct probe probe;
+    struct blob_file *file = NULL;
+
+    scene_start(&scene, answer_blob);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    scene_read(&scene, &probe);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(probe.last.state, FILL_FAILED);
+    assert_int_equal(probe.last.error.cause, GH_INTERNAL_ERROR);
+    assert_true(probe.last.available < BLOB_BYTES);
+    scene_wait_idle(&scene);
+    assert_int_equal(blob_open(scene.blobs, &scene.digest, 1, &file), BLOB_ABSENT);
+    scene_stop(&scene);
+}
+
 static bool answer_absent(void *ctx, struct fake_call *call)
 {
     return fake_reply(call, 404, "", "{}");
@@ -562,6 +587,7 @@ int main(void)
         cmocka_unit_test(join_registry_without_range_still_resumes),
         cmocka_unit_test(join_resume_of_wrong_range_fails),
         cmocka_unit_test(join_wrong_bytes_last_byte_kept),
+        cmocka_unit_test(join_full_disk_readers_fail),
         cmocka_unit_test(join_absent_blob_told_apart),
         cmocka_unit_test(join_size_differs_from_descriptor_refused),
         cmocka_unit_test(join_unknown_size_published),
