@@ -398,8 +398,7 @@ static void decide_conclude(struct decide_state *state, bool is_uncovered)
     }
 }
 
-/* Crockford's base 32 of the first 100 bits. */
-static void decide_name_id(const uint8_t hash[16], char out[DECIDE_ID_BYTES + 1])
+void decide_name_id(const uint8_t hash[16], char out[DECIDE_ID_BYTES + 1])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     unsigned bits = 0;

@@ -150,5 +150,7 @@ struct decision {
 GH_CHECKED bool decide(const struct decide_plan *plan, const struct decide_input *input,
                        int64_t now_unix_s, struct decision *out, struct gh_error *err);
 void decision_done(struct decision *decision);
+/* The form of ids: Crockford's base 32 of the first 100 bits of a hash. */
+void decide_name_id(const uint8_t hash[16], char out[DECIDE_ID_BYTES + 1]);
 
 #endif

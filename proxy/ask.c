@@ -6,6 +6,7 @@
 #include "metrics/text.h"
 #include "proxy/content.h"
 #include "proxy/decision_text.h"
+#include "proxy/failure.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/pull.h"
@@ -54,20 +55,6 @@ static void ask_answer(struct ask *ask, enum decide_outcome outcome, const struc
     ask_free(ask);
 }
 
-/* An answer without a decision: the image could not be had. */
-static void ask_fail(struct ask *ask, const struct gh_error *error, enum decide_outcome outcome)
-{
-    struct decision decision = {.outcome = outcome, .error = *error};
-    struct text json;
-
-    decision.message = (char *)error->text;
-    decision.fingerprint = ask->generation->config->fingerprint_text;
-    text_init(&json, ASK_MAX_ANSWER);
-    decision_text_json(&json, ask->image, "", &decision, NULL);
-    ask_answer(ask, outcome, &json);
-    text_done(&json);
-}
-
 static struct recorder_note ask_note(const struct ask *ask)
 {
     return (struct recorder_note){
@@ -79,6 +66,40 @@ static struct recorder_note ask_note(const struct ask *ask)
         .client = "",
         .surface = ask->question.surface,
     };
+}
+
+/* An answer without a decision: the image could not be had. */
+static void ask_fail_as(struct ask *ask, const struct gh_error *error, enum decide_outcome outcome,
+                        bool is_broken)
+{
+    const struct failure_about about = {
+        .tenant = ask->target.tenant_name != NULL ? ask->target.tenant_name : "",
+        .fingerprint = ask->generation->config->fingerprint_text,
+        .image = ask->image,
+        .outcome = outcome,
+        .is_subject_broken = is_broken,
+    };
+    struct failure failure;
+    struct text json;
+
+    failure_init(&failure, &about, error);
+    if (ask->question.is_recorded && failure.decision.id[0] != '\0' &&
+        ask->gateway->recorder != NULL) {
+        const struct recorder_note note = ask_note(ask);
+
+        if (!recorder_image_failure(ask->gateway->recorder, &note, &failure)) {
+            failure_unname(&failure);
+        }
+    }
+    text_init(&json, ASK_MAX_ANSWER);
+    decision_text_json(&json, ask->image, "", &failure.decision, NULL);
+    ask_answer(ask, outcome, &json);
+    text_done(&json);
+}
+
+static void ask_fail(struct ask *ask, const struct gh_error *error, enum decide_outcome outcome)
+{
+    ask_fail_as(ask, error, outcome, false);
 }
 
 struct ask_made {
@@ -170,10 +191,13 @@ static void ask_on_pulled(void *ctx, const struct pull_result *result)
         ask_decide(ask);
         return;
     case PULL_DENIED:
-    case PULL_BROKEN:
         ask_fail(ask, &result->error, DECIDE_DENY);
         return;
-    case PULL_ABSENT: /* no policy refuses what is not there: it may come */
+    case PULL_BROKEN:
+        ask_fail_as(ask, &result->error, DECIDE_DENY,
+                    gh_cause_reason(result->error.cause) != GH_REASON_UNSUPPORTED);
+        return;
+    case PULL_ABSENT: /* nobody refused anything */
     case PULL_THROTTLED:
     case PULL_UNDECIDED:
         ask_fail(ask, &result->error, DECIDE_UNDECIDED);

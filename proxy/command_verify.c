@@ -111,7 +111,11 @@ static bool command_verify_open(const struct command_verify *self, const struct 
     struct image_ref as;
 
     GH_TRY(image_ref_parse(bytes_of(self->image), tenant->default_upstream, &as, err));
-    return self->layout == NULL || layout_open(self->layout, &as, out, err);
+    if (self->layout != NULL) {
+        return layout_open(self->layout, &as, out, err);
+    }
+    return config_tenant_upstream(tenant, as.upstream) != NULL ||
+           gh_fail(err, GH_NAME_UNKNOWN, "%s is not one of the upstreams", as.upstream);
 }
 
 static bool command_verify_here(const struct command_verify *self, int *status,

@@ -49,8 +49,6 @@ static void housekeeping_show_exceptions(struct prom *prom, const struct snapsho
         } else {
             expired++;
         }
-        prom_set(prom, PROM_EXCEPTION_EXPIRY, PROM_LABELS(snapshot->tenant, exception->id),
-                 (double)exception->expires_unix_s);
     }
     prom_set(prom, PROM_EXCEPTIONS, PROM_LABELS(snapshot->tenant, "in_force"), (double)in_force);
     prom_set(prom, PROM_EXCEPTIONS, PROM_LABELS(snapshot->tenant, "expired"), (double)expired);
@@ -77,6 +75,11 @@ void housekeeping_show_keys(struct prom *prom, const struct generation *generati
                              (double)signer->keys[k].not_after_unix_s);
                 }
             }
+        }
+        for (size_t i = 0; i < snapshot->exception_count; i++) {
+            prom_set(prom, PROM_EXCEPTION_EXPIRY,
+                     PROM_LABELS(snapshot->tenant, snapshot->exceptions[i].id),
+                     (double)snapshot->exceptions[i].expires_unix_s);
         }
         housekeeping_show_exceptions(prom, snapshot, now);
     }
@@ -161,6 +164,19 @@ static void housekeeping_gauges(struct housekeeping *housekeeping)
     prom_set(gateway->prom, PROM_CONNECTIONS, NULL, connections);
 }
 
+/* They begin and end by the clock, without a reload. */
+static void housekeeping_count_exceptions(struct housekeeping *housekeeping)
+{
+    GH_OWN(generation_unrefp)
+    struct generation *generation = gateway_generation(housekeeping->gateway);
+    int64_t now = gateway_now();
+
+    for (size_t t = 0; t < generation->config->tenant_count; t++) {
+        housekeeping_show_exceptions(housekeeping->gateway->prom,
+                                     &generation->config->tenants[t].snapshot, now);
+    }
+}
+
 static bool housekeeping_wait(struct housekeeping *housekeeping)
 {
     LOCK_HOLD(&housekeeping->lock);
@@ -181,10 +197,13 @@ static void *housekeeping_run(void *arg)
                   "the content could not be matched with its index: %s", error.text);
     }
     exception_watch_learn(gateway->exceptions);
+    prom_add(gateway->prom, PROM_EVICTIONS, NULL, 0); /* there from the first scrape on */
+    housekeeping_gauges(housekeeping);
     for (unsigned tick = 1; housekeeping_wait(housekeeping); tick++) {
         log_tick(gateway->log);
         recorder_tick(gateway->recorder);
         housekeeping_gauges(housekeeping);
+        housekeeping_count_exceptions(housekeeping);
         if (tick % HOUSEKEEPING_WATCH_TICKS == 0) {
             exception_watch_tick(gateway->exceptions, gateway_now());
         }

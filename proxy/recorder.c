@@ -15,6 +15,7 @@
 #include "proxy/audit_text.h"
 #include "proxy/decision_text.h"
 #include "proxy/exception_watch.h"
+#include "proxy/failure.h"
 #include "proxy/gateway.h"
 
 #define RECORDER_SLOTS (1u << 17) /* of what was recorded lately; a clash records once more */
@@ -381,14 +382,11 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
     return true;
 }
 
-void recorder_failure(struct recorder *recorder, const struct recorder_note *note, bool is_denial,
-                      const struct gh_error *error)
+static void recorder_count_failure(struct recorder *recorder, const struct recorder_note *note,
+                                   bool is_denial, const struct gh_error *error)
 {
     const char *reason = gh_reason_label(gh_cause_reason(error->cause));
     const char *surface = gate_surface_label(note->surface);
-    struct gh_error ignored = {0};
-    char bucket[80];
-    struct text body;
 
     prom_add(recorder->gateway->prom, PROM_DECISIONS,
              PROM_LABELS(note->tenant, "", surface, is_denial ? "deny" : "error", reason), 1);
@@ -396,11 +394,29 @@ void recorder_failure(struct recorder *recorder, const struct recorder_note *not
         prom_add(recorder->gateway->prom, PROM_DENIALS,
                  PROM_LABELS(note->tenant, "", surface, reason), 1);
     }
-    /* Any client can name things without end, so names are folded into a few. */
+}
+
+/* Any client can name things without end, so names are folded into a few. */
+static bool recorder_fold_failure(struct recorder *recorder, const struct recorder_note *note,
+                                  const struct gh_error *error)
+{
+    char bucket[80];
+
     (void)snprintf(bucket, sizeof(bucket), "%u-%s",
                    (unsigned)(recorder_hash(note->image, "", 0) % RECORDER_FAILURE_BUCKETS),
                    gh_cause_label(error->cause));
-    if (recorder_fold(recorder, note, bucket)) {
+    return recorder_fold(recorder, note, bucket);
+}
+
+void recorder_failure(struct recorder *recorder, const struct recorder_note *note, bool is_denial,
+                      const struct gh_error *error)
+{
+    const char *reason = gh_reason_label(gh_cause_reason(error->cause));
+    struct gh_error ignored = {0};
+    struct text body;
+
+    recorder_count_failure(recorder, note, is_denial, error);
+    if (recorder_fold_failure(recorder, note, error)) {
         return;
     }
     log_write(recorder->gateway->log,
@@ -421,6 +437,24 @@ void recorder_failure(struct recorder *recorder, const struct recorder_note *not
     text_put(&body, "}");
     (void)!recorder_write(recorder, is_denial ? "denial" : "undecided", &body, &ignored);
     text_done(&body);
+}
+
+bool recorder_image_failure(struct recorder *recorder, const struct recorder_note *note,
+                            const struct failure *failure)
+{
+    const struct decision *decision = &failure->decision;
+    struct gh_error ignored = {0};
+    bool is_known = recorder_knows(recorder, decision->id);
+
+    recorder_count_failure(recorder, note, decision->outcome == DECIDE_DENY, &decision->error);
+    if (!is_known && recorder_fold_failure(recorder, note, &decision->error)) {
+        return false;
+    }
+    if (recorder_fold(recorder, note, decision->id)) {
+        return true;
+    }
+    recorder_log(recorder, note, decision);
+    return recorder_write_decision(recorder, note, decision, NULL, &ignored);
 }
 
 bool recorder_event(struct recorder *recorder, const char *type, const char *members)

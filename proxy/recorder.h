@@ -48,9 +48,14 @@ bool recorder_knows(const struct recorder *recorder, const char *id);
 GH_CHECKED bool recorder_decision(struct recorder *recorder, const struct recorder_note *note,
                                   const struct decision *decision, const struct decide_plan *plan,
                                   struct gh_error *err);
-/* Count and record a subject whose own bytes are broken, or that could not be had. */
+/* Count and record content that is broken, or that could not be had. */
 void recorder_failure(struct recorder *recorder, const struct recorder_note *note, bool is_denial,
                       const struct gh_error *error);
+struct failure;
+/* The same about an image, with the id of FAILURE. False: it was folded into a count, and nobody
+ * will find that id. */
+bool recorder_image_failure(struct recorder *recorder, const struct recorder_note *note,
+                            const struct failure *failure);
 /* What a verdict is about. */
 struct recorder_subject {
     const char *tenant;

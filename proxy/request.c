@@ -7,6 +7,7 @@
 
 #include "metrics/log.h"
 #include "metrics/text.h"
+#include "proxy/failure.h"
 #include "proxy/helper.h"
 #include "proxy/pull.h"
 #include "proxy/reach.h"
@@ -106,28 +107,79 @@ void request_common(struct request *r)
     request_namespace(r);
 }
 
+/* What an error answer with that status says of R's image. */
+static void request_failure(const struct request *r, unsigned status, const struct gh_error *error,
+                            struct failure *out)
+{
+    const struct failure_about about = {
+        .tenant = r->target.tenant_name != NULL ? r->target.tenant_name : "",
+        .fingerprint = r->generation->config->fingerprint_text,
+        .image = r->image,
+        .outcome = status == 503 || status == 429 ? DECIDE_UNDECIDED : DECIDE_DENY,
+        .is_subject_broken = status == 502,
+    };
+
+    failure_init(out, &about, error);
+}
+
 void request_fail(struct request *r, unsigned status, const char *code,
                   const struct gh_error *error, unsigned retry_after_s)
 {
-    char undecided[GH_ERROR_MAX_TEXT + sizeof(r->image) + 64];
-    const struct respond_error answer = {
+    struct failure failure;
+    struct respond_error answer = {
         .status = status,
         .code = code,
-        .message = status == 503            ? undecided
-                   : error->text[0] != '\0' ? error->text
-                                            : NULL,
+        .message = error->text[0] != '\0' ? error->text : NULL,
         .cause = error->cause,
         .digest = r->content != NULL ? r->content->digest_text : NULL,
         .retry_after_s = retry_after_s,
     };
 
-    /* Clients show the message alone: it must say that nobody refused anything. */
-    (void)snprintf(undecided, sizeof(undecided),
-                   "%s cannot be served now, which is not a denial; try again: %s",
-                   r->image[0] != '\0' ? r->image : "this", error->text);
+    if (status == 429 || status == 502 || status == 503 || (status == 403 && r->image[0] != '\0')) {
+        request_failure(r, status, error, &failure);
+        if (strcmp(failure.decision.id, r->decision) != 0) {
+            failure_unname(&failure);
+        }
+        answer.message = failure.message;
+        answer.id = failure.decision.id;
+    }
     r->reason = gh_reason_label(gh_cause_reason(error->cause));
     request_namespace(r);
     respond_error(r->x, &answer);
+}
+
+void request_note(const struct request *r, struct recorder_note *note, const char *digest,
+                  const char *media_type, char peer[EXCHANGE_PEER_TEXT_BYTES])
+{
+    *note = (struct recorder_note){
+        .tenant = r->target.tenant_name,
+        .image = r->image,
+        .digest = digest,
+        .media_type = media_type,
+        .principal = r->principal,
+        .client = exchange_peer(r->x, peer),
+        .surface = GATE_PULL,
+    };
+}
+
+/* As request_fail() for what is recorded like a decision, and has an id that `why` finds. */
+static void request_fail_recorded(struct request *r, unsigned status, const char *code,
+                                  const struct gh_error *error, unsigned retry_after_s)
+{
+    char peer[EXCHANGE_PEER_TEXT_BYTES];
+    struct recorder_note note;
+    struct failure failure;
+
+    request_failure(r, status, error, &failure);
+    request_note(r, &note, r->content != NULL ? r->content->digest_text : "",
+                 r->content != NULL ? r->content->media_type : "", peer);
+    r->decision[0] = '\0';
+    if (r->gateway->recorder != NULL &&
+        recorder_image_failure(r->gateway->recorder, &note, &failure)) {
+        memcpy(r->decision, failure.decision.id, sizeof(r->decision));
+        exchange_header(r->x, "X-Gatehouse-Decision", r->decision);
+    }
+    request_fail(r, status, code, error, retry_after_s);
 }
 
 void request_refuse(struct request *r, unsigned status, const char *code, enum gh_cause cause,
@@ -147,53 +199,31 @@ void request_out_of_memory(struct request *r)
     request_fail(r, 503, "UNAVAILABLE", &error, 5);
 }
 
-void request_note(const struct request *r, struct recorder_note *note, const char *digest,
-                  const char *media_type, char peer[EXCHANGE_PEER_TEXT_BYTES])
-{
-    *note = (struct recorder_note){
-        .tenant = r->target.tenant_name,
-        .image = r->image,
-        .digest = digest,
-        .media_type = media_type,
-        .principal = r->principal,
-        .client = exchange_peer(r->x, peer),
-        .surface = GATE_PULL,
-    };
-}
-
 void request_pull_failed(struct request *r, const struct pull_result *result)
 {
-    char peer[EXCHANGE_PEER_TEXT_BYTES];
-    struct recorder_note note;
-    bool is_denial = result->outcome == PULL_BROKEN || result->outcome == PULL_DENIED;
+    unsigned retry_after_s = result->retry_after_s > 0 ? result->retry_after_s : 15;
 
-    if (result->outcome != PULL_ABSENT && r->gateway->recorder != NULL) {
-        request_note(r, &note, "", "", peer);
-        recorder_failure(r->gateway->recorder, &note, is_denial, &result->error);
-    }
     switch (result->outcome) {
     case PULL_ABSENT:
         request_fail(r, 404, r->route.kind == ROUTE_BLOB ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN",
                      &result->error, 0);
         return;
     case PULL_DENIED:
-        request_fail(r, 403, "DENIED", &result->error, 0);
+        request_fail_recorded(r, 403, "DENIED", &result->error, 0);
         return;
     case PULL_BROKEN:
         if (gh_cause_reason(result->error.cause) == GH_REASON_UNSUPPORTED) {
-            request_fail(r, 403, "DENIED", &result->error, 0);
+            request_fail_recorded(r, 403, "DENIED", &result->error, 0);
         } else {
-            request_fail(r, 502, "MANIFEST_INVALID", &result->error, 0);
+            request_fail_recorded(r, 502, "MANIFEST_INVALID", &result->error, 0);
         }
         return;
     case PULL_THROTTLED:
-        request_fail(r, 429, "TOOMANYREQUESTS", &result->error,
-                     result->retry_after_s > 0 ? result->retry_after_s : 15);
+        request_fail_recorded(r, 429, "TOOMANYREQUESTS", &result->error, retry_after_s);
         return;
     case PULL_UNDECIDED:
     case PULL_OK:
-        request_fail(r, 503, "UNAVAILABLE", &result->error,
-                     result->retry_after_s > 0 ? result->retry_after_s : 15);
+        request_fail_recorded(r, 503, "UNAVAILABLE", &result->error, retry_after_s);
         return;
     }
 }
@@ -214,14 +244,7 @@ static bool request_move_tenant(struct request *r, const struct generation *to)
 
 void request_undecided(struct request *r, const struct gh_error *error)
 {
-    char peer[EXCHANGE_PEER_TEXT_BYTES];
-    struct recorder_note note;
-
-    if (r->gateway->recorder != NULL) {
-        request_note(r, &note, r->content != NULL ? r->content->digest_text : "", "", peer);
-        recorder_failure(r->gateway->recorder, &note, false, error);
-    }
-    request_fail(r, 503, "UNAVAILABLE", error, 15);
+    request_fail_recorded(r, 503, "UNAVAILABLE", error, 15);
 }
 
 void request_reach(struct request *r, const struct reach_ask *ask,

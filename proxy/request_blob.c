@@ -84,6 +84,8 @@ static bool request_blob_range(struct request *r, uint64_t total)
 
         (void)snprintf(content_range, sizeof(content_range), "bytes */%llu",
                        (unsigned long long)total);
+        exchange_header_clear(r->x); /* what describes content does not describe the refusal */
+        request_namespace(r);
         exchange_header(r->x, "Content-Range", content_range);
         respond_error(r->x, &error);
         return false;
@@ -536,8 +538,7 @@ static void request_blob_unreachable(struct request *r)
     struct recorder_note note;
 
     digest_format(&r->route.digest, digest);
-    (void)gh_fail(&error, GH_BLOB_NOT_REACHABLE,
-                  "no allowed image of %s leads to %s: pull the image by its name first",
+    (void)gh_fail(&error, GH_BLOB_NOT_REACHABLE, "no allowed image of %s leads to %s",
                   r->target.ref.name, digest);
     if (r->gateway->recorder != NULL) {
         request_note(r, &note, digest, "", peer);

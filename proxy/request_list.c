@@ -99,7 +99,8 @@ static bool request_rewrite_list(const struct request *r, struct bytes body, con
     json_t *item;
 
     GH_TRY(sjson_parse_object(body, REQUEST_MAX_LIST_BYTES, &doc, err));
-    GH_TRY(sjson_opt_array(doc, key, &list, err));
+    /* Go registries write an empty list as null. */
+    GH_TRY(json_is_null(json_object_get(doc, key)) || sjson_opt_array(doc, key, &list, err));
     if (json_array_size(list) > REQUEST_MAX_LIST_ITEMS) {
         return gh_fail(err, GH_COUNT_LIMIT_EXCEEDED, "the registry lists too much");
     }
@@ -111,6 +112,9 @@ static bool request_rewrite_list(const struct request *r, struct bytes body, con
     text_put_key(out, key);
     text_put(out, "[");
     json_array_foreach (list, index, item) {
+        if (r->route.has_limit && r->route.limit == 0) {
+            break; /* the specification wants none then, and registries differ */
+        }
         if (!json_is_string(item)) {
             return gh_fail(err, GH_MALFORMED_JSON, "the registry lists something that is no text");
         }
@@ -136,7 +140,9 @@ static void request_send_list(struct request *r, struct upstream_result *result)
         request_fail(r, 502, "UNKNOWN", &error, 0);
     } else {
         request_common(r);
-        request_put_link(r, upstream_head_get(&result->head, UPSTREAM_LINK), path);
+        if (!r->route.has_limit || r->route.limit > 0) {
+            request_put_link(r, upstream_head_get(&result->head, UPSTREAM_LINK), path);
+        }
         exchange_answer(r->x, 200, "application/json", out.data, out.len);
     }
     text_done(&out);

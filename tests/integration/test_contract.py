@@ -1,0 +1,135 @@
+"""Sentences of docs/interface.md that no other case holds to, each by what a client, an operator or a scrape sees."""
+import json
+import re
+import subprocess
+import time
+
+import pytest
+from fake_registry import Fault
+from gateway import BINARY, error_of, request, wait_until
+
+UPSTREAM = "registry.test"
+APP = f"{UPSTREAM}/team/app"
+
+
+@pytest.fixture
+def gateway(fake, make_gateway):
+    return make_gateway(fake)
+
+
+def run(*arguments):
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+# ---- metrics ----
+
+def test_upstream_requests_counted_by_tenant_upstream_and_code(images, fake, gateway):
+    images.signed()
+    assert gateway.manifest(APP, "v1").status == 200
+    fake.on["trouble"] = Fault(status=500)
+    assert gateway.manifest(APP, "trouble").status == 503
+    assert gateway.metric("gatehouse_upstream_requests_total", tenant="default", upstream=UPSTREAM, code="200") >= 3
+    assert gateway.metric("gatehouse_upstream_requests_total", upstream=UPSTREAM, code="500") >= 1
+    assert gateway.metric("gatehouse_upstream_duration_seconds_count", tenant="default", upstream=UPSTREAM) == len(fake.asked())
+
+
+def test_unreachable_upstream_counted_without_a_code(make_fake, make_gateway):
+    registry = make_fake()
+    gateway = make_gateway(registry)
+    registry.close()
+    assert gateway.manifest(APP, "v1").status == 503
+    assert gateway.metric("gatehouse_upstream_requests_total", upstream=UPSTREAM, code="error") >= 1
+
+
+def test_verifications_timed_by_format(images, gateway):
+    images.signed()
+    images.push(tag="bad", files={"f": b"bad"})
+    gateway.manifest(APP, "v1")
+    gateway.manifest(APP, "bad")
+    assert gateway.metric("gatehouse_verification_duration_seconds_count", format="cosign-signature") == 1
+    assert gateway.metric("gatehouse_verification_duration_seconds_count", format="none") == 1
+
+
+def test_gauges_of_the_store_are_there_at_the_first_scrape(gateway):
+    text = gateway.metrics_text()
+    for name in ("gatehouse_content_bytes", "gatehouse_connections", "gatehouse_evictions_total"):
+        assert re.search(rf"^{name} \d", text, re.M), name
+
+
+def test_exception_that_ends_moves_its_gauge_without_a_reload(images, fake, make_gateway, tmp_path):
+    digest = images.push()
+    now = time.time()
+    created, end = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + s)) for s in (-86400, 3))
+    register = tmp_path / "exceptions.yaml"
+    register.write_text(json.dumps({"exceptions": [{
+        "id": "EXC-1", "images": [f"{APP}@{digest}"], "policies": ["ours"], "owner": "a@x", "approved_by": "b@x", "justification": "j",
+        "created": created, "expires": end}]}))
+    gateway = make_gateway(fake, exceptions=str(register), exceptions_approvers=["b@x"])
+    assert gateway.metric("gatehouse_exceptions", state="in_force") == 1
+    wait_until(lambda: gateway.metric("gatehouse_exceptions", state="expired") == 1, what="the end of the exception")
+    assert gateway.metric("gatehouse_exceptions", state="in_force") == 0
+
+
+# ---- answers that are no decisions ----
+
+@pytest.mark.parametrize("how, status, reason", [("bytes", 502, "digest_mismatch"), ("down", 503, "upstream_unavailable"), ("busy", 429, "upstream_unavailable"),
+                                                 ("refused", 403, "unauthorized")])
+def test_refused_manifest_names_image_reason_and_an_id_that_why_knows(images, fake, gateway, how, status, reason):
+    digest = images.signed()
+    reference = "v1"
+    if how == "bytes":
+        reference, fake.on[digest] = digest, Fault(body=b"{}")
+    else:
+        fake.on["v1"] = Fault(status={"down": 500, "busy": 429, "refused": 403}[how])
+    answer = gateway.manifest(APP, reference)
+    error = error_of(answer)
+    assert answer.status == status and error["detail"]["reason"] == reason
+    assert error["message"].startswith(f"{APP}@{digest}" if how == "bytes" else APP) and f"[{reason}]" in error["message"]
+    assert ("not a denial" in error["message"]) == (status in (429, 503))
+    decision = error["detail"]["id"]
+    assert decision and decision == answer.headers["x-gatehouse-decision"] and error["message"].endswith(f"Decision {decision}")
+    kept = gateway.ask_admin("GET", f"/v1/decisions/{decision}")
+    assert kept.status == 200 and json.loads(kept.body)["message"] == error["message"]
+    shown = gateway.run("why", "-c", gateway.file, "--output", "json", decision)
+    assert shown.returncode == 0 and json.loads(shown.stdout)["cause"] == error["detail"]["cause"]
+
+
+def test_same_failure_has_the_same_id_and_is_recorded_once(images, fake, gateway):
+    images.signed()
+    fake.on["v1"] = Fault(status=500)
+    ids = {error_of(gateway.manifest(APP, "v1"))["detail"]["id"] for _ in range(3)}
+    assert len(ids) == 1 and len([r for r in gateway.audit() if r.get("id") in ids]) == 1
+
+
+def test_absent_image_is_404_and_no_denial(gateway):
+    assert gateway.manifest(APP, "absent").status == 404
+    status, object_ = gateway.verify(f"{APP}:absent")
+    assert (status, object_["verdict"], object_["reason"]) == (3, "error", "not_found")
+
+
+@pytest.mark.parametrize("name", ["nowhere.test/team/app:v1", "team//app", "team/app:v1", "registry.test/Team/App:v1", ""])
+def test_verify_of_what_is_no_image_name_is_wrong_usage(gateway, name):
+    assert gateway.run("verify", "-c", gateway.file, name).returncode == 2
+
+
+def test_range_outside_a_blob_is_416_with_single_headers(images, gateway):
+    digest = images.signed()
+    layer = images.parts("team/app", digest)[1]
+    assert gateway.manifest(APP, "v1").status == 200
+    for method in ("GET", "HEAD"):
+        answer = request(gateway.port, method, f"/v2/{APP}/blobs/{layer}", {"Range": "bytes=99999-"})
+        assert answer.status == 416 and answer.headers["content-range"].startswith("bytes */")
+        assert answer.headers["docker-distribution-api-version"] == "registry/2.0"
+
+
+def test_tags_list_of_none_is_empty_without_a_link(images, fake, gateway):
+    images.signed()
+    answer = gateway.get(f"/v2/{APP}/tags/list?n=0")
+    assert (answer.status, json.loads(answer.body), answer.headers.get("link")) == (200, {"name": APP, "tags": []}, None)
+
+
+def test_tags_list_that_is_null_upstream_is_empty(fake, gateway):
+    fake.repositories["team/app"]
+    fake.on["tags"] = Fault(body=b'{"name":"team/app","tags":null}')
+    answer = gateway.get(f"/v2/{APP}/tags/list")
+    assert (answer.status, json.loads(answer.body)["tags"]) == (200, [])
