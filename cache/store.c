@@ -20,7 +20,7 @@ static const struct {
     [STORE_VERDICTS] = {"verdicts", 0},   [STORE_RESTS] = {"rests", MDB_DUPSORT | MDB_DUPFIXED},
     [STORE_EDGES] = {"edges", 0},         [STORE_EVIDENCE] = {"evidence", 0},
     [STORE_DECISIONS] = {"decisions", 0}, [STORE_DECISION_ORDER] = {"decision-order", 0},
-    [STORE_USES] = {"uses", 0},
+    [STORE_USES] = {"uses", 0},           [STORE_ANSWERS] = {"answers", 0},
 };
 
 void store_put_u64(uint8_t out[8], uint64_t value)

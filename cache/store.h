@@ -36,6 +36,7 @@ enum store_db {
     STORE_DECISIONS,      /* decision id: record */
     STORE_DECISION_ORDER, /* time: decision id */
     STORE_USES,           /* database and key: last use, and who */
+    STORE_ANSWERS,        /* question about revocation: its answer */
     STORE_DB_COUNT
 };
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/memo.h"
+
 const char *evidence_annotation_get(const struct evidence_item *item, const char *name)
 {
     for (size_t i = 0; i < item->annotation_count; i++) {
@@ -107,4 +109,15 @@ const struct evidence_answer *evidence_answers_find(const struct evidence_answer
         }
     }
     return NULL;
+}
+
+bool evidence_question_name(enum evidence_want_kind kind, const char *url, struct bytes body,
+                            struct digest *out, struct gh_error *err)
+{
+    static const char *const labels[] = {[EVIDENCE_WANT_CRL] = "crl",
+                                         [EVIDENCE_WANT_OCSP] = "ocsp",
+                                         [EVIDENCE_WANT_VENDOR] = "vendor"};
+    const struct bytes parts[] = {bytes_of(labels[kind]), bytes_of(url), body};
+
+    return memo_name("question about revocation", parts, GH_COUNT(parts), out, err);
 }

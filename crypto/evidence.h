@@ -81,7 +81,8 @@ enum evidence_rest_kind {
     EVIDENCE_REST_CERTIFICATE, /* SHA-256 of the certificate's DER */
     EVIDENCE_REST_ROOT,        /* fingerprint of the trust root's content */
     EVIDENCE_REST_LOG,         /* log id */
-    EVIDENCE_REST_EVIDENCE     /* digest of the evidence blob */
+    EVIDENCE_REST_EVIDENCE,    /* digest of the evidence blob */
+    EVIDENCE_REST_ANSWER /* evidence_question_name(): a list, OCSP answer or vendor's status */
 };
 
 struct evidence_rest {
@@ -96,7 +97,7 @@ struct evidence_log_entry {
     int64_t integrated_unix_s; /* 0 where the log does not vouch for a time */
 };
 
-#define EVIDENCE_MAX_RESTS 24
+#define EVIDENCE_MAX_RESTS 32
 #define EVIDENCE_MAX_LOG_ENTRIES 8
 #define EVIDENCE_MAX_SIGNER_TEXT 256
 #define EVIDENCE_MAX_LOGGED 4
@@ -169,6 +170,10 @@ struct evidence_answers {
     const struct evidence_answer *items;
     size_t count;
 };
+
+/* The name of a question: SHA-256 over what it asks, and where. Fails: INTERNAL_ERROR. */
+GH_CHECKED bool evidence_question_name(enum evidence_want_kind kind, const char *url,
+                                       struct bytes body, struct digest *out, struct gh_error *err);
 
 /* The answer to this question, or NULL when it was not asked yet. */
 const struct evidence_answer *evidence_answers_find(const struct evidence_answers *answers,

@@ -19,6 +19,8 @@
 
 /* A token that names no accuracy is good to a second, as the ETSI baseline policy has it. */
 #define NOTATION_DEFAULT_ACCURACY_S 1
+/* A check that could not be made, where that is only logged, is made again before long. */
+#define NOTATION_RECHECK_S 300
 
 /* One verification under way. */
 struct notation_work {
@@ -64,6 +66,9 @@ static bool notation_failed(struct notation_work *work, enum signer_action actio
     }
     if (action == SIGNER_LOG && work->proof.logged_count < EVIDENCE_MAX_LOGGED) {
         work->proof.logged[work->proof.logged_count++] = *why;
+    }
+    if (gh_cause_reason(why->cause) == GH_REASON_REVOCATION_UNKNOWN) {
+        evidence_proof_until(&work->proof, work->request->now_unix_s + NOTATION_RECHECK_S);
     }
     return true;
 }
@@ -274,7 +279,7 @@ static bool notation_ask_revocation(struct notation_work *work, struct x509_cert
     };
 
     input.crls = notation_store_crls(work->request->signer->store, &input.crl_count);
-    if (revocation_check(&input, work->wants, &work->proof.until_unix_s, err)) {
+    if (revocation_check(&input, work->wants, &work->proof, err)) {
         return true;
     }
     work->is_pending = work->is_pending || err->cause == GH_CAUSE_NONE;
@@ -362,7 +367,7 @@ static bool notation_check_revocation(struct notation_work *work, struct gh_erro
     }
     if (notation_vendor_is_aws(envelope)) {
         if (notation_vendor_check_revocation(envelope, chain, work->request->answers, work->wants,
-                                             err)) {
+                                             &work->proof, err)) {
             return true;
         }
         work->is_pending = work->is_pending || err->cause == GH_CAUSE_NONE;

@@ -291,8 +291,10 @@ static bool notation_vendor_judge(struct bytes answer, struct gh_error *err)
 bool notation_vendor_check_revocation(const struct notation_envelope *envelope,
                                       const struct notation_chain *chain,
                                       const struct evidence_answers *answers,
-                                      struct evidence_wants *wants, struct gh_error *err)
+                                      struct evidence_wants *wants, struct evidence_proof *proof,
+                                      struct gh_error *err)
 {
+    struct digest name;
     struct bytes nothing = {NULL, 0};
     const struct evidence_answer *answer;
     struct text url;
@@ -316,7 +318,9 @@ bool notation_vendor_check_revocation(const struct notation_envelope *envelope,
     } else if (answer->failure.cause != GH_CAUSE_NONE) {
         gh_fail(err, GH_REVOCATION_UNAVAILABLE, "AWS Signer: %s", answer->failure.text);
     } else {
-        is_good = notation_vendor_judge(answer->answer, err);
+        is_good = notation_vendor_judge(answer->answer, err) &&
+                  evidence_question_name(answer->kind, answer->url, answer->body, &name, err) &&
+                  evidence_proof_rest(proof, EVIDENCE_REST_ANSWER, &name, err);
     }
     text_done(&url);
     return is_good;

@@ -13,6 +13,7 @@
 #include "gatehouse.h"
 
 struct evidence_answers;
+struct evidence_proof;
 struct evidence_wants;
 struct gh_error;
 struct notation_attribute;
@@ -52,14 +53,15 @@ bool notation_vendor_profile_matches(struct bytes trusted, struct bytes signing)
  * Ask the vendor whether the profile, the job or a certificate is revoked. Only for a chain that
  * leads to a configured root.
  *
- * Gives: false with err->cause zero when the question was added to *wants
- * Fails: REVOCATION_REVOKED, REVOCATION_UNAVAILABLE, NOTATION_PLUGIN_REQUIRED (the vendor cannot be
- *        asked here), NOTATION_PLUGIN_FAILED (an answer that lacks what was asked)
+ * Gives: *proof: rests on the answer; false with err->cause zero when the question was added to
+ * *wants Fails: REVOCATION_REVOKED, REVOCATION_UNAVAILABLE, NOTATION_PLUGIN_REQUIRED (the vendor
+ * cannot be asked here), NOTATION_PLUGIN_FAILED (an answer that lacks what was asked)
  */
 GH_CHECKED bool notation_vendor_check_revocation(const struct notation_envelope *envelope,
                                                  const struct notation_chain *chain,
                                                  const struct evidence_answers *answers,
                                                  struct evidence_wants *wants,
+                                                 struct evidence_proof *proof,
                                                  struct gh_error *err);
 
 #endif

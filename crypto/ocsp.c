@@ -427,3 +427,28 @@ bool ocsp_judge(struct bytes der, const struct x509_cert *cert, const struct x50
     *out = answer;
     return true;
 }
+
+int64_t ocsp_until(struct bytes der, int64_t now_unix_s)
+{
+    struct ocsp_basic basic = {0};
+    struct bytes rest;
+    int64_t until = INT64_MAX;
+
+    if (der.len > OCSP_MAX_ANSWER_BYTES || !ocsp_read(der, &basic, NULL)) {
+        return now_unix_s;
+    }
+    rest = basic.responses;
+    for (size_t i = 0; rest.len > 0; i++) {
+        struct ocsp_answer answer = {0};
+        struct bytes single;
+        struct bytes cert_id;
+
+        if (i == OCSP_MAX_ANSWERS || !der_take(&rest, DER_SEQUENCE, &single, NULL) ||
+            !der_take(&single, DER_SEQUENCE, &cert_id, NULL) ||
+            !ocsp_read_single(single, now_unix_s, &answer, NULL)) {
+            return now_unix_s;
+        }
+        until = GH_MIN(until, answer.until_unix_s);
+    }
+    return until != INT64_MAX ? until : now_unix_s;
+}

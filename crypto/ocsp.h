@@ -51,4 +51,8 @@ GH_CHECKED bool ocsp_judge(struct bytes der, const struct x509_cert *cert,
                            const struct x509_cert *issuer, int64_t now_unix_s,
                            struct ocsp_answer *out, struct gh_error *err);
 
+/* Until when the whole answer is current, by its own word alone: nothing is verified. NOW where it
+ * is out of date, declines or cannot be read. */
+int64_t ocsp_until(struct bytes der, int64_t now_unix_s);
+
 #endif

@@ -33,6 +33,7 @@ enum revocation_state {
 struct revocation_work {
     const struct revocation_input *input;
     struct evidence_wants *wants;
+    struct evidence_proof *proof;
     int64_t until_unix_s;
     struct gh_error why;
 };
@@ -139,6 +140,15 @@ static enum revocation_state revocation_judge_revoked(struct revocation_work *wo
     return REVOCATION_REVOKED_STATE;
 }
 
+/* What answers once may answer otherwise tomorrow: whoever rests on it must learn of that. */
+static bool revocation_rest_on(struct revocation_work *work, const struct evidence_answer *answer)
+{
+    struct digest name;
+
+    return evidence_question_name(answer->kind, answer->url, answer->body, &name, &work->why) &&
+           evidence_proof_rest(work->proof, EVIDENCE_REST_ANSWER, &name, &work->why);
+}
+
 /* The answer to a question, which is put to *wants where there is none yet. NULL with *state
  * REVOCATION_PENDING, or with REVOCATION_UNDECIDED where it could not be had. */
 static const struct evidence_answer *revocation_get(struct revocation_work *work,
@@ -160,6 +170,10 @@ static const struct evidence_answer *revocation_get(struct revocation_work *work
             *state = REVOCATION_UNDECIDED;
             gh_fail(&work->why, full.cause, "%s", full.text);
         }
+        return NULL;
+    }
+    if (answer->failure.cause == GH_CAUSE_NONE && !revocation_rest_on(work, answer)) {
+        *state = REVOCATION_UNDECIDED;
         return NULL;
     }
     if (answer->failure.cause != GH_CAUSE_NONE) {
@@ -386,14 +400,15 @@ static enum revocation_state revocation_of(struct revocation_work *work,
 }
 
 bool revocation_check(const struct revocation_input *input, struct evidence_wants *wants,
-                      int64_t *until_unix_s, struct gh_error *err)
+                      struct evidence_proof *proof, struct gh_error *err)
 {
-    int64_t until = *until_unix_s;
+    int64_t until = proof->until_unix_s;
     bool is_pending = false;
 
     for (size_t i = input->count > 0 ? input->count - 1 : 0; i > 0; i--) {
         const struct x509_cert *cert = input->path[i - 1];
-        struct revocation_work work = {.input = input, .wants = wants, .until_unix_s = until};
+        struct revocation_work work = {
+            .input = input, .wants = wants, .proof = proof, .until_unix_s = until};
         char name[160];
 
         switch (revocation_of(&work, cert, input->path[i])) {
@@ -416,6 +431,22 @@ bool revocation_check(const struct revocation_input *input, struct evidence_want
     if (is_pending) {
         return false;
     }
-    *until_unix_s = until;
+    evidence_proof_until(proof, until);
     return true;
+}
+
+int64_t revocation_answer_until(enum evidence_want_kind kind, struct bytes answer,
+                                int64_t now_unix_s)
+{
+    GH_OWN(crl_freep) struct crl *crl = NULL;
+
+    switch (kind) {
+    case EVIDENCE_WANT_OCSP:
+        return ocsp_until(answer, now_unix_s);
+    case EVIDENCE_WANT_CRL:
+        return crl_parse(answer, &crl, NULL) ? crl_next_update(crl) : now_unix_s;
+    case EVIDENCE_WANT_VENDOR:
+        return INT64_MAX;
+    }
+    return now_unix_s;
 }

@@ -39,12 +39,19 @@ struct revocation_input {
 /*
  * Check all certificates of the path.
  *
- * Gives: *until_unix_s: lowered to the earliest moment an answer gets old;
- *        false with err->cause zero: *wants says what must be fetched first
+ * Gives: *proof: rests on every answer that was used, and ends no later than the first of them gets
+ *        old; false with err->cause zero: *wants says what must be fetched first
  * Fails: REVOCATION_REVOKED, REVOCATION_UNAVAILABLE, CRL_INVALID, OCSP_INVALID,
  *        COUNT_LIMIT_EXCEEDED, INTERNAL_ERROR
  */
 GH_CHECKED bool revocation_check(const struct revocation_input *input, struct evidence_wants *wants,
-                                 int64_t *until_unix_s, struct gh_error *err);
+                                 struct evidence_proof *proof, struct gh_error *err);
+
+/*
+ * Until when an answer may be kept, by its own word alone: nothing of it is verified. NOW or
+ * earlier where it is out of date or cannot be read. INT64_MAX for a vendor's, which says nothing.
+ */
+int64_t revocation_answer_until(enum evidence_want_kind kind, struct bytes answer,
+                                int64_t now_unix_s);
 
 #endif

@@ -142,6 +142,7 @@ struct config_cache {
     int64_t tag_stale_s;
     int64_t verdict_ttl_s;
     int64_t denial_ttl_s;
+    int64_t revocation_refresh_s;
 };
 
 /* Where copies of audit records go. */

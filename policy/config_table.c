@@ -96,6 +96,11 @@ static const struct config_field fields_cache[] = {
      .help = "How long a good verdict is kept; what it rests on may end it sooner."},
     {"denial_ttl", CONFIG_DURATION, 0, AT(config_cache, denial_ttl_s), "1m", .max = 86400,
      .help = "How long a proved denial is kept."},
+    {"revocation_refresh", CONFIG_DURATION, 0, AT(config_cache, revocation_refresh_s), "15m",
+     .min = 1, .max = 86400,
+     .help = "How old revocation lists and OCSP answers get before they are fetched again in the "
+             "background, whatever their own lifetime. Where one has changed, the verdicts that rest "
+             "on it end."},
 };
 static OBJECT(cache, config_cache, .help = "Lifetimes.");
 

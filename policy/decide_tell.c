@@ -11,6 +11,7 @@
 #include "policy/decide_internal.h"
 
 #define DECIDE_MAX_WARNING 512
+#define DECIDE_MAX_LOGGED 4 /* warnings about checks that are only logged */
 
 /* ---- records ---- */
 
@@ -198,15 +199,60 @@ static void decide_warn(struct decide_state *state, struct text *text)
     out->warnings[out->warning_count++] = warning;
 }
 
+/* The verdict of leaf I where it holds although checks failed, or NULL. */
+static const struct verdict *decide_logged(const struct decide_state *state, size_t i)
+{
+    const struct verdict *verdict =
+        state->input->verdicts != NULL ? state->input->verdicts[i] : NULL;
+    bool counts = state->out->outcome == DECIDE_ALLOW && state->plan->leaves[i].is_blocking;
+
+    return counts && verdict != NULL && verdict->outcome == VERDICT_SATISFIED &&
+                   verdict->logged_count > 0
+               ? verdict
+               : NULL;
+}
+
+/* A signer may let failed checks pass; whoever pulls should not have to look for that. */
+static void decide_warn_logged(struct decide_state *state)
+{
+    size_t told = 0;
+    struct text text;
+
+    for (size_t i = 0; i < state->plan->leaf_count && told < DECIDE_MAX_LOGGED; i++) {
+        const struct verdict *verdict = decide_logged(state, i);
+
+        if (verdict == NULL) {
+            continue;
+        }
+        text_init(&text, DECIDE_MAX_WARNING);
+        text_printf(&text, "%.100s holds, but a check that is only logged failed: %.240s [%s]",
+                    state->plan->leaves[i].require->label, verdict->logged[0].text,
+                    gh_cause_label(verdict->logged[0].cause));
+        if (verdict->logged_count > 1) {
+            text_printf(&text, " and %zu more", verdict->logged_count - 1);
+        }
+        text_printf(&text, ", decision %s", state->out->id);
+        decide_warn(state, &text);
+        told++;
+    }
+}
+
 static void decide_warnings(struct decide_state *state)
 {
     struct decision *out = state->out;
+    size_t count = out->failure_count + out->use_count;
     struct text text;
 
-    if (out->failure_count + out->use_count == 0) {
+    for (size_t i = 0, logged = 0; i < state->plan->leaf_count && logged < DECIDE_MAX_LOGGED; i++) {
+        size_t is_told = decide_logged(state, i) != NULL;
+
+        logged += is_told;
+        count += is_told;
+    }
+    if (count == 0) {
         return;
     }
-    out->warnings = calloc(out->failure_count + out->use_count, sizeof(char *));
+    out->warnings = calloc(count, sizeof(char *));
     if (out->warnings == NULL) {
         state->is_out_of_memory = true;
         return;
@@ -235,6 +281,7 @@ static void decide_warnings(struct decide_state *state)
                     out->id);
         decide_warn(state, &text);
     }
+    decide_warn_logged(state);
 }
 
 static void decide_requirements_of(struct decide_state *state, const struct policy *policy,

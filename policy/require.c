@@ -8,6 +8,7 @@
 #include "crypto/keyed.h"
 #include "crypto/keyless.h"
 #include "crypto/notation.h"
+#include "crypto/revocation.h"
 #include "crypto/sjson.h"
 #include "crypto/statement.h"
 #include "crypto/x509.h"
@@ -164,12 +165,26 @@ static bool require_add_rests(struct verdict *verdict, const struct evidence_pro
     return true;
 }
 
-static bool require_add_proof(struct require_state *state, const struct evidence_proof *proof,
-                              struct gh_error *err)
+/* Of several good candidates, each says what it was let off. */
+static bool require_add_logged(struct verdict *verdict, const struct evidence_item *item,
+                               const struct evidence_proof *proof, struct gh_error *err)
+{
+    for (size_t i = 0; i < proof->logged_count; i++) {
+        struct gh_error logged = proof->logged[i];
+
+        gh_error_at(&logged, "%s", item->location != NULL ? item->location : "");
+        GH_TRY(verdict_add_logged(verdict, &logged, err));
+    }
+    return true;
+}
+
+static bool require_add_proof(struct require_state *state, const struct evidence_item *item,
+                              const struct evidence_proof *proof, struct gh_error *err)
 {
     struct verdict *verdict = state->verdict;
 
     GH_TRY(require_add_rests(verdict, proof, err));
+    GH_TRY(require_add_logged(verdict, item, proof, err));
     (void)require_add_authority(verdict, &proof->authority);
     verdict->until_unix_s = GH_MIN(verdict->until_unix_s, proof->until_unix_s);
     if (proof->has_proved_time &&
@@ -311,7 +326,7 @@ static bool require_try(struct require_state *state, const struct evidence_item 
         state->tried++;
     }
     is_good = is_good && require_check_predicate(state, &proof, &step, &error) &&
-              require_add_proof(state, &proof, &error);
+              require_add_proof(state, item, &proof, &error);
     ok = is_good ? require_keep_candidate(state, item, EVIDENCE_STEP_DONE, proof.signer_text, NULL)
                  : require_note_failure(state, item, step, proof.signer_text, &error);
     evidence_proof_done(&proof);
@@ -438,6 +453,7 @@ static void require_conclude(struct require_state *state, enum verdict_outcome o
     verdict->authority_count = 0;
     verdict->rest_count = 0;
     verdict->log_count = 0;
+    verdict->logged_count = 0;
     verdict->has_proved_time = false;
     verdict->proved_unix_s = 0;
     verdict->until_unix_s = EVIDENCE_UNTIL_FOREVER;
@@ -565,4 +581,9 @@ enum require_answer require_verify(const struct require_input *input, struct ver
     }
     *out = GH_TAKE(verdict);
     return REQUIRE_DONE;
+}
+
+int64_t require_answer_until(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s)
+{
+    return revocation_answer_until(kind, answer, now_unix_s);
 }

@@ -78,6 +78,10 @@ enum require_answer {
     REQUIRE_WANTS_OTHER /* decide about *other first, then call again */
 };
 
+/* Until when an answer to a want may be kept, by its own word; NOW or earlier: not at all;
+ * INT64_MAX: it does not say. */
+int64_t require_answer_until(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s);
+
 /*
  * Verify. Candidates are ordered by key hint, then as listed; every one that fails leaves its
  * first failing step; the reason of a denial is that of the candidate that came furthest. Never

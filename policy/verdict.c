@@ -11,7 +11,7 @@
  * struct, SHA-256 of everything before. Causes are stored by label, as their numbers may shift.
  */
 #define VERDICT_MAGIC "GHVD"
-#define VERDICT_FORM 1
+#define VERDICT_FORM 2
 #define VERDICT_MAX_ENCODED (256u * 1024)
 #define VERDICT_MAX_TEXT 4096
 #define VERDICT_SUM_BYTES 32
@@ -44,7 +44,23 @@ void verdict_unref(struct verdict *verdict)
         free(verdict->candidates[i].signer);
     }
     free(verdict->candidates);
+    free(verdict->logged);
     free(verdict);
+}
+
+bool verdict_add_logged(struct verdict *verdict, const struct gh_error *logged,
+                        struct gh_error *err)
+{
+    if (verdict->logged == NULL) {
+        verdict->logged = calloc(VERDICT_MAX_LOGGED, sizeof(*verdict->logged));
+        if (verdict->logged == NULL) {
+            return gh_fail(err, GH_INTERNAL_ERROR, "no memory for a verdict");
+        }
+    }
+    if (verdict->logged_count < VERDICT_MAX_LOGGED) {
+        verdict->logged[verdict->logged_count++] = *logged;
+    }
+    return true;
 }
 
 static void verdict_put(struct text *out, uint64_t value, unsigned bytes)
@@ -114,6 +130,14 @@ static void verdict_put_candidates(struct text *out, const struct verdict *verdi
     }
 }
 
+static void verdict_put_logged(struct text *out, const struct verdict *verdict)
+{
+    verdict_put(out, verdict->logged_count, 1);
+    for (size_t i = 0; i < verdict->logged_count; i++) {
+        verdict_put_error(out, &verdict->logged[i]);
+    }
+}
+
 bool verdict_encode(const struct verdict *verdict, struct bytes_buf *out, struct gh_error *err)
 {
     struct digest sum;
@@ -132,6 +156,7 @@ bool verdict_encode(const struct verdict *verdict, struct bytes_buf *out, struct
     verdict_put(&text, (uint64_t)verdict->proved_unix_s, 8);
     verdict_put_ground(&text, verdict);
     verdict_put_candidates(&text, verdict);
+    verdict_put_logged(&text, verdict);
     ok =
         text_ok(&text) && digest_compute(DIGEST_SHA256, bytes_make(text.data, text.len), &sum, err);
     if (ok) {
@@ -223,7 +248,7 @@ static bool verdict_get_ground(struct bytes *in, struct verdict *out, struct gh_
     for (size_t i = 0; i < out->rest_count; i++) {
         size_t kind = 0;
 
-        GH_TRY(verdict_get_count(in, EVIDENCE_REST_EVIDENCE, &kind, err));
+        GH_TRY(verdict_get_count(in, EVIDENCE_REST_ANSWER, &kind, err));
         out->rests[i].kind = (enum evidence_rest_kind)kind;
         GH_TRY(verdict_get_digest(in, &out->rests[i].id, err));
     }
@@ -276,6 +301,20 @@ static bool verdict_get_candidates(struct bytes *in, struct verdict *out, struct
     return true;
 }
 
+static bool verdict_get_logged(struct bytes *in, struct verdict *out, struct gh_error *err)
+{
+    size_t count = 0;
+
+    GH_TRY(verdict_get_count(in, VERDICT_MAX_LOGGED, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        struct gh_error logged = {0};
+
+        GH_TRY(verdict_get_error(in, &logged, err));
+        GH_TRY(verdict_add_logged(out, &logged, err));
+    }
+    return true;
+}
+
 static bool verdict_get(struct bytes in, struct verdict *out, struct gh_error *err)
 {
     struct bytes magic;
@@ -300,6 +339,7 @@ static bool verdict_get(struct bytes in, struct verdict *out, struct gh_error *e
     GH_TRY(verdict_get_i64(&in, &out->proved_unix_s, err));
     GH_TRY(verdict_get_ground(&in, out, err));
     GH_TRY(verdict_get_candidates(&in, out, err));
+    GH_TRY(verdict_get_logged(&in, out, err));
     GH_TRY(bytes_end(&in, err));
     if ((out->outcome == VERDICT_SATISFIED) != (out->error.cause == GH_CAUSE_NONE)) {
         return gh_fail(err, GH_SIG_MALFORMED, "outcome and cause contradict each other");

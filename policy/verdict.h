@@ -28,6 +28,7 @@ struct verdict_candidate {
 #define VERDICT_MAX_AUTHORITIES 16
 #define VERDICT_MAX_CANDIDATES 64
 #define VERDICT_MAX_RESTS 64
+#define VERDICT_MAX_LOGGED 8
 
 struct verdict {
     enum verdict_outcome outcome;
@@ -44,6 +45,8 @@ struct verdict {
     size_t log_count;
     struct verdict_candidate *candidates;
     size_t candidate_count;
+    struct gh_error *logged; /* checks that failed, where the signer only logs them; or NULL */
+    size_t logged_count;
     int references; /* atomic */
 };
 
@@ -56,6 +59,11 @@ GH_UNUSED static inline void verdict_unrefp(struct verdict **verdict)
     verdict_unref(*verdict);
     *verdict = NULL;
 }
+
+/* Note a failed check that does not count (copied); past VERDICT_MAX_LOGGED it is dropped. Fails:
+ * INTERNAL_ERROR. */
+GH_CHECKED bool verdict_add_logged(struct verdict *verdict, const struct gh_error *logged,
+                                   struct gh_error *err);
 
 /*
  * Write it for storage, and read it back. The form is versioned; what another version wrote, or

@@ -46,7 +46,7 @@ static void audit_text_put_rests(struct text *out, const struct verdict *verdict
     static const char *const labels[] = {
         [EVIDENCE_REST_KEY] = "key",           [EVIDENCE_REST_CERTIFICATE] = "certificate",
         [EVIDENCE_REST_ROOT] = "root",         [EVIDENCE_REST_LOG] = "log",
-        [EVIDENCE_REST_EVIDENCE] = "evidence",
+        [EVIDENCE_REST_EVIDENCE] = "evidence", [EVIDENCE_REST_ANSWER] = "answer",
     };
 
     text_put_key(out, "rests_on");
@@ -78,6 +78,19 @@ static void audit_text_put_logs(struct text *out, const struct verdict *verdict)
         text_put(out, "\"");
         text_printf(out, ",\"index\":%lld", (long long)entry->index);
         audit_text_put_when(out, "time", entry->integrated_unix_s > 0, entry->integrated_unix_s);
+        text_put(out, "}");
+    }
+    text_put(out, "]");
+}
+
+static void audit_text_put_logged(struct text *out, const struct verdict *verdict)
+{
+    text_put_key(out, "logged");
+    text_put(out, "[");
+    for (size_t i = 0; i < verdict->logged_count; i++) {
+        text_put(out, i > 0 ? ",{" : "{");
+        audit_text_put(out, "location", verdict->logged[i].place);
+        audit_text_put_error(out, &verdict->logged[i]);
         text_put(out, "}");
     }
     text_put(out, "]");
@@ -125,6 +138,7 @@ void audit_text_verdict(struct text *out, const struct verdict *verdict)
     audit_text_put_rests(out, verdict);
     audit_text_put_logs(out, verdict);
     audit_text_put_candidates(out, verdict);
+    audit_text_put_logged(out, verdict);
 }
 
 void audit_text_passes(struct text *out, const struct decision *decision)

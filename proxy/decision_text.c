@@ -118,6 +118,14 @@ static void decision_put_requirement(struct text *out, const struct decide_requi
         text_put(out, i > 0 ? "," : "");
         decision_put_log(out, &verdict->logs[i]);
     }
+    text_put(out, "]");
+    text_put_key(out, "logged");
+    text_put(out, "[");
+    for (size_t i = 0; verdict != NULL && i < verdict->logged_count; i++) {
+        text_put(out, i > 0 ? ",{" : "{");
+        decision_put_error(out, &verdict->logged[i]);
+        text_put(out, "}");
+    }
     text_put(out, "]}");
 }
 
@@ -199,6 +207,17 @@ static void decision_people_candidates(struct text *out, const json_t *requireme
     }
 }
 
+static void decision_people_logged(struct text *out, const json_t *requirement)
+{
+    size_t index;
+    json_t *logged;
+
+    json_array_foreach (json_object_get(requirement, "logged"), index, logged) {
+        text_printf(out, "      only logged: %s (%s)\n", decision_get(logged, "message"),
+                    decision_get(logged, "cause"));
+    }
+}
+
 static void decision_people_requirements(struct text *out, const json_t *object)
 {
     const char *policy = "";
@@ -223,6 +242,7 @@ static void decision_people_requirements(struct text *out, const json_t *object)
         }
         text_put(out, "\n");
         decision_people_candidates(out, row);
+        decision_people_logged(out, row);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "metrics/prom.h"
 
 struct audit;
+struct answers;
 struct blob_store;
 struct config;
 struct config_tenant;
@@ -39,6 +40,7 @@ struct gateway {
     struct store *store;              /* NULL without stores (`verify`): nothing is kept */
     struct blob_store *blobs;         /* NULL likewise */
     struct verdict_cache *verdicts;   /* NULL likewise */
+    struct answers *answers;          /* NULL likewise */
     struct edges *edges;              /* NULL likewise */
     struct decision_store *decisions; /* NULL likewise */
     struct recent *recent;            /* NULL likewise */

@@ -11,6 +11,7 @@
 #include "metrics/lock.h"
 #include "metrics/log.h"
 #include "metrics/text.h"
+#include "proxy/answers.h"
 #include "proxy/exception_watch.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
@@ -204,6 +205,7 @@ static void *housekeeping_run(void *arg)
         recorder_tick(gateway->recorder);
         housekeeping_gauges(housekeeping);
         housekeeping_count_exceptions(housekeeping);
+        answers_tick(gateway->answers, gateway_now());
         if (tick % HOUSEKEEPING_WATCH_TICKS == 0) {
             exception_watch_tick(gateway->exceptions, gateway_now());
         }

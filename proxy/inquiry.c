@@ -8,6 +8,7 @@
 #include "cache/store.h"
 #include "metrics/error.h"
 #include "policy/config.h"
+#include "proxy/answers.h"
 #include "proxy/ask.h"
 #include "proxy/flight.h"
 #include "proxy/gateway.h"
@@ -111,6 +112,7 @@ static bool inquiry_open_store(struct inquiry *inquiry, const char *path, struct
     }
     inquiry->gateway.is_stored_only = true;
     GH_TRY(store_open(&config, &inquiry->gateway.store, err));
+    GH_TRY(answers_new(&inquiry->gateway, &inquiry->gateway.answers, err));
     return edges_new(inquiry->gateway.store, &inquiry->gateway.edges, err);
 }
 
@@ -170,6 +172,7 @@ void inquiry_free(struct inquiry *inquiry)
     }
     flights_free(gateway->flights);
     generation_unref(gateway->generation);
+    answers_free(gateway->answers);
     edges_free(gateway->edges);
     store_close(gateway->store);
     lock_done(&gateway->lock);

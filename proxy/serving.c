@@ -24,6 +24,7 @@
 #include "metrics/log.h"
 #include "metrics/text.h"
 #include "proxy/admin.h"
+#include "proxy/answers.h"
 #include "proxy/audit_sink.h"
 #include "proxy/certificates.h"
 #include "proxy/config_files.h"
@@ -306,6 +307,7 @@ static bool serving_open_stores(struct serving *serving, const struct config *co
     GH_TRY(store_open(&store, &gateway->store, err));
     GH_TRY(blob_store_new(gateway->store, &blobs, &gateway->blobs, err));
     GH_TRY(verdict_cache_new(gateway->store, &verdicts, &gateway->verdicts, err));
+    GH_TRY(answers_new(gateway, &gateway->answers, err));
     GH_TRY(edges_new(gateway->store, &gateway->edges, err));
     GH_TRY(recent_new(&gateway->recent, err));
     GH_TRY(decision_store_new(gateway->store, 0, &gateway->decisions, err));
@@ -590,6 +592,7 @@ static void serving_done(struct serving *serving)
     edges_free(gateway->edges);
     recent_free(gateway->recent);
     request_spares_free(gateway);
+    answers_free(gateway->answers);
     verdict_cache_free(gateway->verdicts);
     blob_store_free(gateway->blobs);
     store_close(gateway->store);

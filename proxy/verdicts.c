@@ -134,3 +134,17 @@ void verdicts_put(struct gateway *gateway, const struct generation *generation,
     }
     text_done(&text);
 }
+
+void verdicts_remove(struct gateway *gateway, const struct verdicts_key *key)
+{
+    struct text text;
+
+    if (gateway->verdicts == NULL) {
+        return;
+    }
+    text_init(&text, VERDICTS_MAX_KEY);
+    if (verdicts_key_text(key, &text)) {
+        verdict_cache_remove(gateway->verdicts, bytes_make(text.data, text.len));
+    }
+    text_done(&text);
+}

@@ -42,5 +42,6 @@ struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key 
  */
 void verdicts_put(struct gateway *gateway, const struct generation *generation,
                   const struct verdicts_key *key, struct verdict *verdict, int64_t now_unix_s);
+void verdicts_remove(struct gateway *gateway, const struct verdicts_key *key);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "metrics/text.h"
 #include "policy/evidence_record.h"
+#include "proxy/answers.h"
 #include "proxy/content.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
@@ -208,6 +209,14 @@ static void verification_keep_listing(struct verification *v, int64_t now)
     free(items);
 }
 
+/* Looked at after a verdict was kept: an answer that was renewed meanwhile has ended the verdicts
+ * that there were. */
+static bool verification_answers_stand(const struct verification *v)
+{
+    return v->job.fetched.view.count == 0 || v->gateway->answers == NULL ||
+           answers_are_kept(v->gateway->answers, &v->job.fetched.view);
+}
+
 static void verification_keep(struct verification *v)
 {
     int64_t now = gateway_now();
@@ -227,6 +236,9 @@ static void verification_keep(struct verification *v)
 
         if (v->job.verdicts[i] != NULL && v->job.leaves[i].require->index != SIZE_MAX) {
             verdicts_put(v->gateway, v->generation, &key, v->job.verdicts[i], now);
+            if (!verification_answers_stand(v)) {
+                verdicts_remove(v->gateway, &key);
+            }
         }
     }
     if (v->found != NULL && v->found->set.incomplete.cause == GH_CAUSE_NONE) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/answers.h"
 #include "proxy/config_files.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
@@ -15,16 +16,22 @@
 
 /* One question under way. */
 struct wanted_item {
-    struct helper_job job; /* file:// is read on a helper */
+    struct helper_job job; /* files are read, and answers looked up and kept, on a helper */
     struct wanted_fetch *fetch;
     struct evidence_want question; /* owned until it becomes an answer */
     char *address;                 /* rewritten */
     struct upstream_request *request;
     struct bytes_buf answer;
     struct gh_error failure;
+    bool is_known; /* the answer was kept from before */
 };
 
 struct wanted_fetch {
+    struct gateway *gateway;
+    struct worker *worker;
+    struct generation *generation; /* own reference: whoever asked may leave first */
+    int64_t interval_s;            /* answers are kept for that long */
+    bool is_renewal;               /* what is kept is no answer */
     struct wanted_answers *answers;
     wanted_fn fn;
     void *ctx;
@@ -87,6 +94,12 @@ static void wanted_item_free(struct wanted_item *item)
     free(item);
 }
 
+static void wanted_fetch_free(struct wanted_fetch *fetch)
+{
+    generation_unref(fetch->generation);
+    free(fetch);
+}
+
 static void wanted_item_over(struct wanted_item *item)
 {
     struct wanted_fetch *fetch = item->fetch;
@@ -104,7 +117,53 @@ static void wanted_item_over(struct wanted_item *item)
         if (!fetch->is_cancelled) {
             fetch->fn(fetch->ctx, fetch->has_added && !fetch->is_stopping);
         }
-        free(fetch);
+        wanted_fetch_free(fetch);
+    }
+}
+
+/* The worker has ended, and the pools may have: whoever waits must not go on from here. */
+static void wanted_job_dropped(struct helper_job *job)
+{
+    struct wanted_item *item = (struct wanted_item *)job;
+
+    item->fetch->is_stopping = true;
+    wanted_item_over(item);
+}
+
+static bool wanted_submit(struct wanted_item *item, void (*run)(struct helper_job *job),
+                          void (*done)(struct helper_job *job, struct worker *worker))
+{
+    item->job.worker = item->fetch->worker;
+    item->job.run = run;
+    item->job.done = done;
+    item->job.drop = wanted_job_dropped;
+    return helper_submit(item->fetch->gateway->helpers, &item->job);
+}
+
+static void wanted_job_over(struct helper_job *job, struct worker *worker)
+{
+    (void)worker;
+    wanted_item_over((struct wanted_item *)job);
+}
+
+/* On a helper: keep what was fetched, or see what there is where it was not. */
+static void wanted_settle(struct helper_job *job)
+{
+    struct wanted_item *item = (struct wanted_item *)job;
+    struct answers *answers = item->fetch->gateway->answers;
+    int64_t now = gateway_now();
+
+    if (answers == NULL) {
+        return;
+    }
+    if (item->failure.cause == GH_CAUSE_NONE) {
+        answers_keep(answers, &item->question, bytes_view(&item->answer), item->fetch->interval_s,
+                     now);
+    } else if (item->fetch->is_renewal) {
+        answers_defer(answers, &item->question, now);
+    } else if (answers_get(answers, &item->question, true, now, &item->answer)) {
+        /* The core says whether it has become too old. */
+        gh_error_clear(&item->failure);
     }
 }
 
@@ -121,7 +180,10 @@ static void wanted_on_answer(void *ctx, struct upstream_result *result)
                       result->error.text);
     }
     upstream_result_done(result);
-    wanted_item_over(item);
+    if (item->fetch->gateway->answers == NULL || item->fetch->is_cancelled ||
+        !wanted_submit(item, wanted_settle, wanted_job_over)) {
+        wanted_item_over(item);
+    }
 }
 
 static void wanted_read_file(struct helper_job *job)
@@ -134,30 +196,28 @@ static void wanted_read_file(struct helper_job *job)
                            &item->answer, &mode, &error)) {
         (void)gh_fail(&item->failure, GH_REVOCATION_UNAVAILABLE, "%s", error.text);
     }
+    wanted_settle(job);
 }
 
-/* The failure is known; it is told from the loop like every answer. */
-static void wanted_read_nothing(struct helper_job *job)
+/* What must not be asked for fails before anybody is asked. */
+static bool wanted_is_refused(struct wanted_item *item)
 {
-    (void)job;
+    bool is_rewritten = strcmp(item->address, item->question.url) != 0;
+
+    if (item->question.kind == EVIDENCE_WANT_VENDOR && !is_rewritten) {
+        /* The vendor answers to its customers alone: somebody must sign the question. */
+        return !gh_fail(&item->failure, GH_NOTATION_PLUGIN_REQUIRED,
+                        "fetch.rewrite names nothing that asks %.100s with credentials",
+                        item->question.url);
+    }
+    if (item->fetch->generation->config->is_offline && !is_rewritten) {
+        return !gh_fail(&item->failure, GH_REVOCATION_UNAVAILABLE,
+                        "%s: offline, and fetch.rewrite does not name it", item->address);
+    }
+    return false;
 }
 
-static void wanted_file_read(struct helper_job *job, struct worker *worker)
-{
-    wanted_item_over((struct wanted_item *)job);
-}
-
-/* The worker has ended, and the pools may have: whoever waits must not go on from here. */
-static void wanted_file_dropped(struct helper_job *job)
-{
-    struct wanted_item *item = (struct wanted_item *)job;
-
-    item->fetch->is_stopping = true;
-    wanted_item_over(item);
-}
-
-static bool wanted_send(struct gateway *gateway, struct worker *worker,
-                        struct generation *generation, struct wanted_item *item)
+static bool wanted_send(struct wanted_item *item)
 {
     const char *const bodies[] = {
         [EVIDENCE_WANT_CRL] = NULL,
@@ -165,7 +225,7 @@ static bool wanted_send(struct gateway *gateway, struct worker *worker,
         [EVIDENCE_WANT_VENDOR] = "application/json",
     };
     struct upstream_ask ask = {
-        .upstream = generation->outside,
+        .upstream = item->fetch->generation->outside,
         .method = item->question.body.len > 0 ? UPSTREAM_POST : UPSTREAM_GET,
         .path = item->address,
         .body = bytes_view(&item->question.body),
@@ -174,25 +234,46 @@ static bool wanted_send(struct gateway *gateway, struct worker *worker,
         .timeout_ms = WANTED_TIMEOUT_MS,
     };
 
-    if (generation->config->is_offline && strcmp(item->address, item->question.url) == 0) {
-        (void)gh_fail(&item->failure, GH_REVOCATION_UNAVAILABLE,
-                      "%s: offline, and fetch.rewrite does not name it", item->address);
-        item->job.worker = worker;
-        item->job.run = wanted_read_nothing;
-        item->job.done = wanted_file_read;
-        item->job.drop = wanted_file_dropped;
-        return helper_submit(gateway->helpers, &item->job);
+    if (wanted_is_refused(item)) {
+        return wanted_submit(item, wanted_settle, wanted_job_over);
     }
     if (strncmp(item->address, "file://", 7) == 0) {
-        item->job.worker = worker;
-        item->job.run = wanted_read_file;
-        item->job.done = wanted_file_read;
-        item->job.drop = wanted_file_dropped;
-        return helper_submit(gateway->helpers, &item->job);
+        return wanted_submit(item, wanted_read_file, wanted_job_over);
     }
-    item->request =
-        upstream_fetch(worker_member(worker, WORKER_SLOT_UPSTREAM), &ask, wanted_on_answer, item);
+    item->request = upstream_fetch(worker_member(item->fetch->worker, WORKER_SLOT_UPSTREAM), &ask,
+                                   wanted_on_answer, item);
     return item->request != NULL;
+}
+
+/* On a helper: what is kept may be large. */
+static void wanted_look(struct helper_job *job)
+{
+    struct wanted_item *item = (struct wanted_item *)job;
+    struct gateway *gateway = item->fetch->gateway;
+
+    item->is_known = answers_get(gateway->answers, &item->question, gateway->is_stored_only,
+                                 gateway_now(), &item->answer);
+}
+
+static void wanted_looked(struct helper_job *job, struct worker *worker)
+{
+    struct wanted_item *item = (struct wanted_item *)job;
+
+    (void)worker;
+    if (item->is_known || item->fetch->is_cancelled) {
+        wanted_item_over(item);
+    } else if (!wanted_send(item)) {
+        (void)gh_fail(&item->failure, GH_REVOCATION_UNAVAILABLE, "%s: too much is under way",
+                      item->address);
+        wanted_item_over(item);
+    }
+}
+
+static bool wanted_begin(struct wanted_item *item)
+{
+    return item->fetch->gateway->answers != NULL && !item->fetch->is_renewal
+               ? wanted_submit(item, wanted_look, wanted_looked)
+               : wanted_send(item);
 }
 
 static struct wanted_item *wanted_item_new(struct wanted_fetch *fetch,
@@ -215,28 +296,19 @@ static struct wanted_item *wanted_item_new(struct wanted_fetch *fetch,
     return item;
 }
 
-struct wanted_fetch *wanted_start(struct gateway *gateway, struct worker *worker,
-                                  struct generation *generation, struct evidence_wants *wants,
-                                  struct wanted_answers *answers, wanted_fn fn, void *ctx)
+static struct wanted_fetch *wanted_run(struct wanted_fetch *fetch, struct evidence_wants *wants)
 {
-    struct wanted_fetch *fetch = calloc(1, sizeof(*fetch));
     size_t count = wants->count;
 
-    if (fetch == NULL) {
-        return NULL;
-    }
-    fetch->answers = answers;
-    fetch->fn = fn;
-    fetch->ctx = ctx;
     for (size_t i = 0; i < count; i++) {
-        struct wanted_item *item = wanted_item_new(fetch, generation, &wants->items[i]);
+        struct wanted_item *item = wanted_item_new(fetch, fetch->generation, &wants->items[i]);
 
         if (item == NULL) {
             continue;
         }
         fetch->items[i] = item;
         fetch->pending++;
-        if (!wanted_send(gateway, worker, generation, item)) {
+        if (!wanted_begin(item)) {
             fetch->items[i] = NULL;
             fetch->pending--;
             wanted_item_free(item);
@@ -244,10 +316,51 @@ struct wanted_fetch *wanted_start(struct gateway *gateway, struct worker *worker
     }
     evidence_wants_done(wants);
     if (fetch->pending == 0) {
-        free(fetch);
+        wanted_fetch_free(fetch);
         return NULL;
     }
     return fetch;
+}
+
+static struct wanted_fetch *wanted_new(struct gateway *gateway, struct worker *worker,
+                                       struct generation *generation,
+                                       struct wanted_answers *answers, wanted_fn fn, void *ctx)
+{
+    struct wanted_fetch *fetch = calloc(1, sizeof(*fetch));
+
+    if (fetch == NULL) {
+        return NULL;
+    }
+    fetch->gateway = gateway;
+    fetch->worker = worker;
+    fetch->generation = generation_ref(generation);
+    fetch->interval_s = generation->config->cache.revocation_refresh_s;
+    fetch->answers = answers;
+    fetch->fn = fn;
+    fetch->ctx = ctx;
+    return fetch;
+}
+
+struct wanted_fetch *wanted_start(struct gateway *gateway, struct worker *worker,
+                                  struct generation *generation, struct evidence_wants *wants,
+                                  struct wanted_answers *answers, wanted_fn fn, void *ctx)
+{
+    struct wanted_fetch *fetch = wanted_new(gateway, worker, generation, answers, fn, ctx);
+
+    return fetch != NULL ? wanted_run(fetch, wants) : NULL;
+}
+
+struct wanted_fetch *wanted_renew(struct gateway *gateway, struct worker *worker,
+                                  struct generation *generation, struct evidence_wants *wants,
+                                  struct wanted_answers *answers, wanted_fn fn, void *ctx)
+{
+    struct wanted_fetch *fetch = wanted_new(gateway, worker, generation, answers, fn, ctx);
+
+    if (fetch == NULL) {
+        return NULL;
+    }
+    fetch->is_renewal = true;
+    return wanted_run(fetch, wants);
 }
 
 void wanted_cancel(struct wanted_fetch *fetch)
@@ -264,7 +377,7 @@ void wanted_cancel(struct wanted_fetch *fetch)
             fetch->items[i] = NULL;
             wanted_item_free(item);
             if (--fetch->pending == 0) {
-                free(fetch);
+                wanted_fetch_free(fetch);
                 return;
             }
         }

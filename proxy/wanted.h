@@ -1,7 +1,8 @@
 /*
  * Fetching what the core asked for: CRLs, OCSP answers, a vendor's status. Addresses go through
- * `fetch.rewrite` (longest prefix; http, https or file), answers are kept for as long as a
- * verification lasts, and for other verifications until they age.
+ * `fetch.rewrite` (longest prefix; http, https or file). What was fetched is kept (answers.h) and
+ * serves other verifications until it is due; what cannot be fetched is taken from there for as
+ * long as it lasts.
  *
  * Threads: the calling worker; callbacks come on it
  */
@@ -36,6 +37,10 @@ typedef void (*wanted_fn)(void *ctx, bool added);
  * Takes: wants: emptied; answers: must not be read by another thread until FN was called
  */
 struct wanted_fetch *wanted_start(struct gateway *gateway, struct worker *worker,
+                                  struct generation *generation, struct evidence_wants *wants,
+                                  struct wanted_answers *answers, wanted_fn fn, void *ctx);
+/* As wanted_start(), but everything is fetched anew, for what is kept. */
+struct wanted_fetch *wanted_renew(struct gateway *gateway, struct worker *worker,
                                   struct generation *generation, struct evidence_wants *wants,
                                   struct wanted_answers *answers, wanted_fn fn, void *ctx);
 void wanted_cancel(struct wanted_fetch *fetch);

@@ -1,53 +1,16 @@
 """Images signed by notation-go and notation-core-go in a running registry, judged as clients see it: by pulling through the
 gateway. The program is built outside of the tree; the cases are skipped where Go or the module proxy is missing."""
-import json
-import os
-import pathlib
-import re
-import shutil
-import subprocess
+import urllib.parse
 
 import pytest
 
-from gateway import error_of
+from gateway import Gateway, error_of, wait_until
+from notation_program import program, registry, sign  # noqa: F401 (fixtures)
 from notation_services import StampAuthority, serving
-from registries import DockerRegistry
 
-SOURCE = pathlib.Path(__file__).resolve().parents[1] / "interop" / "notation"
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "gatehouse-interop"
 IDENTITY = ["x509.subject: C=SE, ST=Test, O=Interop"]
 PROFILE = "arn:aws:signer:eu-west-1:111122223333:/signing-profiles/release"
 FORMS, KEYS = ("jws", "cose"), ("rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521")
-
-
-@pytest.fixture(scope="module")
-def program():
-    if shutil.which("go") is None:
-        pytest.skip("Go is not installed")
-    found = re.search(r"go1\.(\d+)", subprocess.run(["go", "version"], capture_output=True, text=True, check=False).stdout)
-    wanted = re.search(r"^go 1\.(\d+)", (SOURCE / "go.mod").read_text(), re.M)
-    if not found or int(found[1]) < int(wanted[1]):
-        pytest.skip(f"Go is too old: {wanted[0]} or newer is needed")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    try:
-        made = subprocess.run(["nice", "-n", "19", "go", "build", "-o", CACHE / "notation-interop", "."], cwd=SOURCE, text=True,
-                              capture_output=True, timeout=900, env={**os.environ, "GOFLAGS": "-p=1"}, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("the signing program did not build in 15 minutes")
-    if made.returncode != 0:
-        missing = re.search(r"dial tcp|no such host|proxyconnect|connection refused|i/o timeout", made.stderr)
-        assert missing, made.stderr
-        pytest.skip("Go's modules cannot be had: " + made.stderr.strip().splitlines()[-1])
-    return CACHE / "notation-interop"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    if not DockerRegistry.is_installed():
-        pytest.skip("docker-registry is not installed")
-    registry = DockerRegistry(tmp_path_factory.mktemp("registry"))
-    yield registry
-    registry.close()
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +19,11 @@ def stamps(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def signed(program, registry, stamps, tmp_path_factory):
+def signed(program, registry, stamps, tmp_path_factory):  # noqa: F811
     """Folder with certificates, and the cases by tag."""
     folder = tmp_path_factory.mktemp("signed")
     with serving(stamps.answer) as (address, _):
-        made = subprocess.run([program, "-registry", registry.url.removeprefix("http://"), "-out", folder, "-tsa", address,
-                               "-tsa-root", stamps.root], capture_output=True, text=True, timeout=300, check=False)
-    assert made.returncode == 0, made.stderr
-    return folder, {c["tag"]: c for c in json.loads((folder / "cases.json").read_text())}
+        return folder, sign(program, registry, folder, "-tsa", address, "-tsa-root", stamps.root)
 
 
 def configuration(registry, folder, stamps):
@@ -82,8 +42,7 @@ def configuration(registry, folder, stamps):
 
 
 @pytest.fixture(scope="module")
-def gateway(registry, signed, stamps, tmp_path_factory):
-    from gateway import Gateway
+def gateway(registry, signed, stamps, tmp_path_factory):  # noqa: F811
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), {"workers": 2, **configuration(registry, signed[0], stamps)})
     yield gateway
     gateway.stop()
@@ -146,3 +105,79 @@ def test_metadata_and_identity_are_compared(registry, signed, stamps, form, make
     assert judge(gateway, signed[1][f"{form}-p256"]) == (200, None)
     assert judge(gateway, signed[1][f"{form}-p256-stamped"]) == (403, "annotation_mismatch")
     assert judge(gateway, signed[1][f"{form}-authority"]) == (403, "notation_identity_mismatch")
+
+
+# ---- vendors ----
+
+AWS = "https://data-signer.eu-west-1.amazonaws.com/"
+
+
+def aws_gateway(make_gateway, registry, signed, stamps, identities=(PROFILE,), **more):  # noqa: F811
+    config = configuration(registry, signed[0], stamps)
+    config["signers"]["aws"]["notation"] = {"root": "authority", "identities": list(identities), **more.pop("signer", {})}
+    return make_gateway({}, **config, **more, name=f"aws{len(str(identities)) + len(more)}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_aws_signature_asks_for_the_vendor_unless_its_revocation_is_only_logged(registry, signed, stamps, form, make_gateway):  # noqa: F811
+    case = signed[1][f"{form}-aws"]
+    assert judge(aws_gateway(make_gateway, registry, signed, stamps), case) == (403, "notation_plugin_required")
+    gateway = aws_gateway(make_gateway, registry, signed, stamps, signer={"override": {"revocation": "log"}}, workers=1)
+    answer = gateway.manifest("aws.test/interop/notation", case["digest"])
+    assert answer.status == 200 and "notation_plugin_required" in answer.headers["warning"]
+
+
+@pytest.mark.parametrize("said,status,cause", [
+    ((200, b'{"revokedEntities":[]}'), 200, None),
+    ((200, b'{"revokedEntities":["arn:aws:signer:eu-west-1:111122223333:/signing-jobs/0b1f2e3d"]}'), 403, "revocation_revoked"),
+    ((200, b'{}'), 403, "notation_plugin_failed"), ((200, b"<html>"), 403, "notation_plugin_failed"),
+    ((403, b'{"message":"no"}'), 503, "revocation_unavailable")])
+def test_aws_revocation_answer_counts(registry, signed, stamps, make_gateway, said, status, cause):  # noqa: F811
+    with serving(lambda *_: (said[0], "application/json", said[1])) as (vendor, asked):
+        gateway = aws_gateway(make_gateway, registry, signed, stamps, fetch={"rewrite": {AWS: vendor + "/"}})
+        assert judge(gateway, signed[1]["jws-aws"]) == (status, cause)
+    path, _, query = asked[0].partition("?")
+    fields = urllib.parse.parse_qs(query)
+    assert path == "/revocations" and fields["profileVersionArn"] == [PROFILE + "/AbCdEfGh12"]
+    assert fields["jobArn"] == ["arn:aws:signer:eu-west-1:111122223333:/signing-jobs/0b1f2e3d"]
+    assert len(fields["certificateHashes"]) == 2 and "signatureTimestamp" in fields
+
+
+def test_aws_revocation_is_learned_in_the_background(registry, signed, stamps, make_gateway):  # noqa: F811
+    said = [b'{"revokedEntities":[]}']
+    with serving(lambda *_: (200, "application/json", said[0])) as (vendor, _):
+        gateway = aws_gateway(make_gateway, registry, signed, stamps, fetch={"rewrite": {AWS: vendor + "/"}},
+                              cache={"revocation_refresh": "1s"})
+        assert judge(gateway, signed[1]["cose-aws"]) == (200, None)
+        said[0] = b'{"revokedEntities":["the profile"]}'
+        wait_until(lambda: judge(gateway, signed[1]["cose-aws"]) == (403, "revocation_revoked"), what="the refusal")
+
+
+@pytest.mark.parametrize("identity,status", [
+    (PROFILE + "/AbCdEfGh12", 200), (PROFILE + "/OtherVersion", 403), (PROFILE + "2", 403), (PROFILE.upper().replace(
+        "ARN:AWS:SIGNER", "arn:aws:signer").replace("/SIGNING-PROFILES/", "/signing-profiles/"), 200), ("*", 403), (IDENTITY[0], 403)])
+def test_aws_identity_is_the_signing_profile(registry, signed, stamps, make_gateway, identity, status):  # noqa: F811
+    gateway = aws_gateway(make_gateway, registry, signed, stamps, [identity], signer={"override": {"revocation": "skip"}})
+    assert judge(gateway, signed[1]["jws-aws"]) == (status, None if status == 200 else "notation_identity_mismatch")
+
+
+def test_short_lived_leaf_needs_its_time_stamp(program, registry, stamps, make_gateway, tmp_path):  # noqa: F811
+    """As Azure Trusted Signing works: the certificate has ended when the image is pulled."""
+    with serving(stamps.answer) as (address, _):
+        cases = sign(program, registry, tmp_path, "-repository", "interop/short", "-keys", "p256", "-life", "6s", "-tsa", address,
+                     "-tsa-root", stamps.root)
+    config = configuration(registry, tmp_path, stamps)
+    config["signers"]["authority"] = {"notation": {"root": "tsa", "identities": IDENTITY, "verify_timestamp": "after_cert_expiry"}}
+    gateway = make_gateway({}, **config)
+
+    def pull(kind, tag):
+        answer = gateway.manifest(f"{kind}.test/interop/short", cases[tag]["digest"])
+        return answer.status, None if answer.status == 200 else error_of(answer)["detail"]["cause"]
+
+    assert pull("tsa", "cose-p256") == (403, "notation_timestamp_required")
+    wait_until(lambda: pull("ca", "cose-p256") == (403, "cert_not_valid_at_time"), what="the end of the certificate")
+    for form in FORMS:
+        assert pull("ca", f"{form}-p256-stamped") == (403, "cert_not_valid_at_time")
+        assert pull("tsa", f"{form}-p256-stamped") == (200, None)
+        assert pull("authority", f"{form}-p256-stamped") == (200, None)
+        assert pull("authority", f"{form}-p256") == (403, "notation_timestamp_required")

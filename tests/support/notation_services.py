@@ -49,9 +49,10 @@ def serving(answer):
 
 
 class StampAuthority:
-    """An RFC 3161 authority; `root` is its certificate to trust. Options are lines of its configuration."""
+    """An RFC 3161 authority; `root` is its certificate to trust. Options are lines of its configuration, EXTENSIONS of its
+    signing certificate's."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, extensions=""):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.root, self.lock = self.folder / "ca.pem", threading.Lock()
@@ -73,6 +74,7 @@ keyUsage = critical,digitalSignature
 extendedKeyUsage = critical,timeStamping
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
+{extensions}
 [tsa]
 default_tsa = service
 [service]
@@ -151,6 +153,17 @@ class Authority:
         pem = openssl("ca", "-gencrl", "-config", config, "-cert", self.cert, "-keyfile", self.key, "-crl_lastupdate",
                       utc("%Y%m%d%H%M%SZ", last_update_s), "-crl_nextupdate", utc("%Y%m%d%H%M%SZ", next_update_s))
         return openssl("crl", "-outform", "DER", input=pem)
+
+    def responder_cert(self, extensions=""):
+        """A delegated responder: (certificate, key)."""
+        cert, key, config = (self.folder / f"responder.{kind}" for kind in ("pem", "key", "cnf"))
+        config.write_text("[req]\ndistinguished_name = dn\nprompt = no\n[dn]\nCN = responder\n[ext]\nbasicConstraints = critical,CA:FALSE\n"
+                          f"keyUsage = critical,digitalSignature\nextendedKeyUsage = OCSPSigning\n{extensions}\n")
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+        openssl("req", "-new", "-key", key, "-config", config, "-out", self.folder / "responder.csr")
+        openssl("x509", "-req", "-in", self.folder / "responder.csr", "-CA", self.cert, "-CAkey", self.key, "-days", "30",
+                "-set_serial", "4711", "-extfile", config, "-extensions", "ext", "-out", cert)
+        return cert, key
 
     @contextlib.contextmanager
     def responding(self, minutes=60, signer=None):

@@ -33,7 +33,7 @@ struct world {
     struct verdict *verdicts[4]; /* satisfied by key a, b, c; and the answer of the case */
 };
 
-enum known { NONE, GOOD, BAD, UNSURE, OLD /* good until a second ago */ };
+enum known { NONE, GOOD, BAD, UNSURE, OLD /* good until a second ago */, LOGGED };
 
 static struct config *load(const char *text, const char *exceptions,
                            struct config_problems *problems)
@@ -56,11 +56,16 @@ static struct verdict *verdict_of(enum known known, const struct require *leaf)
 
     assert_non_null(verdict);
     verdict->until_unix_s = INT64_MAX;
-    if (known == GOOD || known == OLD) {
+    if (known == GOOD || known == OLD || known == LOGGED) {
         verdict->until_unix_s = known == OLD ? NOW - 1 : INT64_MAX;
         verdict->outcome = VERDICT_SATISFIED;
         verdict->authorities[0] = leaf->signer->fingerprint;
         verdict->authority_count = 1;
+        if (known == LOGGED) {
+            struct gh_error logged = {.cause = GH_REVOCATION_UNAVAILABLE, .text = "nobody there"};
+
+            assert_true(verdict_add_logged(verdict, &logged, NULL));
+        }
     } else {
         verdict->outcome = known == BAD ? VERDICT_DENIED : VERDICT_UNDECIDED;
         (void)gh_fail(&verdict->error,
@@ -158,6 +163,16 @@ static const struct row rows[] = {
     {{P(REQ_A), .a = UNSURE}, DECIDE_UNDECIDED, GH_DISCOVERY_UNAVAILABLE, "p", 0, 0, 0},
     {{P(REQ_A), .a = NONE}, DECIDE_UNDECIDED, GH_VERDICT_STALE, "p", 0, 0, 1},
     {{P(REQ_A), .a = OLD}, DECIDE_UNDECIDED, GH_VERDICT_EXPIRED, "p", 0, 0, 1},
+    /* a failed check that is only logged: told where the policy refuses */
+    {{P(REQ_A), .a = LOGGED}, DECIDE_ALLOW, GH_CAUSE_NONE, NULL, 0, 1, 0},
+    {{P("mode: audit, " REQ_A), .a = LOGGED}, DECIDE_ALLOW, GH_CAUSE_NONE, NULL, 0, 0, 0},
+    {{P("require: [{signature: a}, {signature: b}]"), .a = LOGGED, .b = BAD},
+     DECIDE_DENY,
+     GH_NO_SIGNATURE_FOUND,
+     "p",
+     0,
+     0,
+     0},
     {{P(REQ_A), .name = "ghcr.io/evil/app", .a = GOOD},
      DECIDE_DENY,
      GH_POLICY_NO_MATCH,

@@ -89,6 +89,7 @@ struct run {
     size_t file_count;
     bool has_time;
     int64_t until;
+    struct evidence_proof proof;
     struct evidence_wants wants;
     struct gh_error err;
 };
@@ -111,10 +112,12 @@ static bool run_check(struct run *run, const struct maker_cert *leaf)
     assert_true(x509_cert_parse(bytes_view(&leaf->der), &path[0], NULL));
     assert_true(x509_cert_parse(bytes_view(&root.der), &path[1], NULL));
     run->known.items = run->answers;
-    run->until = INT64_MAX;
+    memset(&run->proof, 0, sizeof(run->proof));
+    run->proof.until_unix_s = INT64_MAX;
     evidence_wants_done(&run->wants);
     gh_error_clear(&run->err);
-    is_good = revocation_check(&input, &run->wants, &run->until, &run->err);
+    is_good = revocation_check(&input, &run->wants, &run->proof, &run->err);
+    run->until = run->proof.until_unix_s;
     x509_cert_unref(path[0]);
     x509_cert_unref(path[1]);
     return is_good;
@@ -435,9 +438,51 @@ static void ocsp_judge_broken_refused(void **state)
     bytes_buf_done(&der);
 }
 
+/* What an answer says of its own life, believed only for how long it is kept. */
+static void revocation_answer_until_own_word_told(void **state)
+{
+    struct bytes_buf list = maker_crl(&root, &(struct maker_crl){.from_s = -60, .to_s = 42});
+    struct bytes_buf answer = maker_ocsp(&root, &root, &by_ocsp, MAKER_GOOD, -60, 42);
+    struct bytes_buf old = maker_ocsp(&root, &root, &by_ocsp, MAKER_GOOD, -60, -1);
+    struct bytes garbage = BYTES_LITERAL("no answer");
+
+    (void)state;
+    assert_true(revocation_answer_until(EVIDENCE_WANT_CRL, bytes_view(&list), MAKER_NOW) ==
+                MAKER_NOW + 42);
+    assert_true(revocation_answer_until(EVIDENCE_WANT_OCSP, bytes_view(&answer), MAKER_NOW) ==
+                MAKER_NOW + 42);
+    assert_true(revocation_answer_until(EVIDENCE_WANT_OCSP, bytes_view(&old), MAKER_NOW) ==
+                MAKER_NOW);
+    assert_true(revocation_answer_until(EVIDENCE_WANT_CRL, garbage, MAKER_NOW) == MAKER_NOW);
+    assert_true(revocation_answer_until(EVIDENCE_WANT_OCSP, garbage, MAKER_NOW) == MAKER_NOW);
+    assert_true(revocation_answer_until(EVIDENCE_WANT_VENDOR, garbage, MAKER_NOW) == INT64_MAX);
+    bytes_buf_done(&list);
+    bytes_buf_done(&answer);
+    bytes_buf_done(&old);
+}
+
+/* A proof names every answer that it was made from, so that a new one ends it. */
+static void revocation_check_answers_rested_on(void **state)
+{
+    struct bytes nothing = {NULL, 0};
+    struct digest name;
+    struct run run = {0};
+
+    (void)state;
+    run_answer(&run, EVIDENCE_WANT_CRL, CRL_URL, nothing, maker_crl(&root, &(struct maker_crl){0}));
+    assert_true(run_check(&run, &by_crl));
+    assert_true(evidence_question_name(EVIDENCE_WANT_CRL, CRL_URL, nothing, &name, NULL));
+    assert_int_equal(run.proof.rest_count, 1);
+    assert_int_equal(run.proof.rests[0].kind, EVIDENCE_REST_ANSWER);
+    assert_true(digest_equal(&run.proof.rests[0].id, &name));
+    run_done(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(revocation_answer_until_own_word_told),
+        cmocka_unit_test(revocation_check_answers_rested_on),
         cmocka_unit_test(revocation_check_asks_first),
         cmocka_unit_test(revocation_check_unusable_address_refused),
         cmocka_unit_test(revocation_check_crl_judged),

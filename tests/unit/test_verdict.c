@@ -29,11 +29,13 @@ static struct verdict *make_verdict(enum verdict_outcome outcome)
         verdict->rests[0].kind = EVIDENCE_REST_ROOT;
         verdict->rests[0].id.alg = DIGEST_SHA512;
         verdict->rests[0].id.value[63] = 1;
-        verdict->rests[1].kind = EVIDENCE_REST_KEY;
+        verdict->rests[1].kind = EVIDENCE_REST_ANSWER;
         verdict->rests[1].id.alg = DIGEST_SHA256;
         verdict->log_count = 1;
         verdict->logs[0].index = 42;
         verdict->logs[0].log_id[31] = 9;
+        assert_true(verdict_add_logged(
+            verdict, &(struct gh_error){GH_NOTATION_EXPIRED, "it has expired", "referrer"}, NULL));
     }
     verdict->candidates = calloc(1, sizeof(*verdict->candidates));
     assert_non_null(verdict->candidates);
@@ -67,6 +69,12 @@ static void verdict_decode_every_outcome_gives_what_was_written(void **state)
         assert_int_equal(back->proved_unix_s, verdict->proved_unix_s);
         assert_int_equal(back->until_unix_s, verdict->until_unix_s);
         assert_string_equal(back->candidates[0].location, "referrer");
+        assert_int_equal(back->logged_count, verdict->logged_count);
+        if (back->logged_count > 0) {
+            assert_int_equal(back->logged[0].cause, GH_NOTATION_EXPIRED);
+            assert_string_equal(back->logged[0].text, "it has expired");
+            assert_string_equal(back->logged[0].place, "referrer");
+        }
         verdict_unref(verdict_ref(back));
         verdict_unref(back);
         verdict_unref(verdict);

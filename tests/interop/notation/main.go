@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"flag"
@@ -48,6 +49,7 @@ type authority struct {
 type program struct {
 	registryHost, repository, out, tsaURL, tsaRoot, crlURL, ocspURL string
 	plainHTTP                                                       bool
+	life                                                            time.Duration
 	keys                                                            []string
 	serial                                                          int64
 	results                                                         []result
@@ -102,6 +104,10 @@ func (p *program) issue(name string, key crypto.Signer, by *authority) *x509.Cer
 		template.ExtKeyUsage = nil
 	} else {
 		parent, parentKey = by.cert, by.key
+		if p.life > 0 { // as a signing service issues them, with a use of its own
+			template.NotAfter = time.Now().Add(p.life)
+			template.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 3, 6, 1, 4, 1, 311, 97, 1, 0}}
+		}
 		if p.crlURL != "" {
 			template.CRLDistributionPoints = []string{p.crlURL}
 		}
@@ -223,6 +229,7 @@ func main() {
 	flag.StringVar(&p.crlURL, "crl", "", "distribution point in the leaves")
 	flag.StringVar(&p.ocspURL, "ocsp", "", "OCSP responder in the leaves")
 	keys := flag.String("keys", "rsa2048,rsa3072,rsa4096,p256,p384,p521", "of the good images")
+	flag.DurationVar(&p.life, "life", 0, "of the leaves; a day without it")
 	flag.BoolVar(&p.plainHTTP, "plain-http", true, "no TLS")
 	flag.Parse()
 	p.keys = strings.Split(*keys, ",")
