@@ -15,10 +15,23 @@ struct bytes rekor_log_v1_name(struct bytes origin)
     return at == SIZE_MAX ? origin : bytes_slice(origin, 0, at);
 }
 
+/* Signers take the bare name of the host, without its port. */
+static bool rekor_log_is_host(struct bytes host, struct bytes origin)
+{
+    size_t end = host.len;
+
+    while (end > 0 && host.data[end - 1] >= '0' && host.data[end - 1] <= '9') {
+        end--;
+    }
+    return end > 1 && end < host.len && host.data[end - 1] == ':' &&
+           bytes_equal(origin, bytes_slice(host, 0, end - 1));
+}
+
 bool rekor_log_is_origin(const struct trustroot_log *log, struct bytes origin)
 {
     return origin.len > 0 &&
-           (bytes_equal_cstr(origin, log->origin) || bytes_equal_cstr(origin, log->host));
+           (bytes_equal_cstr(origin, log->origin) || bytes_equal_cstr(origin, log->host) ||
+            rekor_log_is_host(bytes_of(log->host), origin));
 }
 
 bool rekor_log_check(const struct trustroot_log *log, const struct checkpoint *checkpoint,

@@ -1,64 +1,17 @@
-"""Signatures freshly made by the real cosign verify through the gateway: with a key, legacy and as a bundle; with a
-time stamp, and with a certificate, under a private trusted root. cosign is built once, outside of the tree; the cases are
-skipped where Go or the module proxy is missing."""
+"""Signatures freshly made by the real cosign 2 verify through the gateway: with a key, legacy and as a bundle; with a
+time stamp, and with a certificate, under a private trusted root."""
 import base64
-import contextlib
 import http.server
 import json
 import os
-import pathlib
-import shutil
 import subprocess
-import sys
 import threading
 
+import demo_image
 import pytest
+from cosign_case import cosign, judge, make_pair, push, registry, run_cosign  # noqa: F401 - fixtures
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TOP / "tests" / "support"), str(TOP / "deploy")]
-import demo_image  # noqa: E402
-from trust_case import Gateway, free_port, request, run, wait_until  # noqa: E402
-
-MODULE = "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5"
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "gatehouse-interop"
 ISSUER, SUBJECT = "https://accounts.example.test", "release@example.test"
-
-
-@pytest.fixture(scope="session")
-def cosign():
-    binary = shutil.which("cosign") or CACHE / "cosign"
-    if not pathlib.Path(binary).exists():
-        if shutil.which("go") is None:
-            pytest.skip("neither cosign nor Go is installed")
-        try:
-            made = subprocess.run(["nice", "-n", "19", "go", "install", MODULE], capture_output=True, text=True, timeout=1500,
-                                  env={**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-p=1"})
-        except subprocess.TimeoutExpired:
-            pytest.skip("cosign did not build in 25 minutes")
-        if made.returncode != 0:
-            pytest.skip("cosign could not be built: " + made.stderr.strip().splitlines()[-1])
-    return str(binary)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed")
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    (folder / "config.yml").write_text(json.dumps({
-        "version": "0.1", "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}}, "http": {"addr": f"127.0.0.1:{port}"}}))
-    process = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-
-    def is_up():
-        with contextlib.suppress(OSError):
-            return request(port, "GET", "/v2/")[0] == 200
-
-    wait_until(is_up, what="the registry")
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
 
 
 def openssl(*arguments, **options):
@@ -69,7 +22,7 @@ class Authority:
     """A CA with a code signing certificate for SUBJECT and a time-stamp signer; the trusted root that names both."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.trusted_root = folder, folder / "trusted_root.json"
         (folder / "openssl.cnf").write_text(f"""
 [req]
 distinguished_name = dn
@@ -120,7 +73,7 @@ ess_cert_id_alg = sha256
                     "-days", "90", "-CAcreateserial", "-extfile", folder / "openssl.cnf", "-extensions", name, "-out",
                     folder / f"{name}.pem")
         window = {"validFor": {"start": "2024-01-01T00:00:00Z"}, "subject": {"organization": "acme", "commonName": "acme"}}
-        (folder / "trusted_root.json").write_text(json.dumps({
+        self.trusted_root.write_text(json.dumps({
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", "tlogs": [], "ctlogs": [],
             "certificateAuthorities": [{**window, "uri": "https://fulcio.acme.test", "certChain": self.chain("ca")}],
             "timestampAuthorities": [{**window, "uri": "https://tsa.acme.test", "certChain": self.chain("stamp", "ca")}]}))
@@ -164,12 +117,9 @@ def stamper(authority):
 def sign(cosign, registry, tmp_path):
     """sign(repository, *options, key=file): pushes an image, has cosign sign it, gives its digest."""
     def make(repository, *options, key):
-        digest, _ = demo_image.push_image(f"http://{registry}", repository, "v1")
-        made = subprocess.run([cosign, "sign", "--yes", "--allow-http-registry", "--tlog-upload=false", "--key", str(key),
-                               *map(str, options), f"{registry}/{repository}@{digest}"], capture_output=True, text=True,
-                              timeout=120, env={**os.environ, "COSIGN_PASSWORD": "", "HOME": str(tmp_path),
-                                                "TUF_ROOT": str(tmp_path / "tuf"), "NO_PROXY": "127.0.0.1"})
-        assert made.returncode == 0, made.stderr
+        digest = push(registry, repository)
+        run_cosign(cosign, "sign", tmp_path, "--tlog-upload=false", "--key", key, *options,
+                   f"{registry}/{repository}@{digest}")
         return digest
 
     return make
@@ -177,27 +127,7 @@ def sign(cosign, registry, tmp_path):
 
 @pytest.fixture
 def pair(cosign, tmp_path):
-    """A key pair made by cosign."""
-    made = subprocess.run([cosign, "generate-key-pair"], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "COSIGN_PASSWORD": ""})
-    assert made.returncode == 0, made.stderr
-    return tmp_path / "cosign.key", tmp_path / "cosign.pub"
-
-
-def config(registry, signer, authority=None):
-    return {"upstreams": {"registry.test": {"url": f"http://{registry}"}}, "workers": 1,
-            "roots": {"acme": {"trusted_root": str(authority.folder / "trusted_root.json")}} if authority else {},
-            "signers": {"release": signer},
-            "policies": [{"name": "ours", "images": ["registry.test/**"], "require": [{"signature": "release"}]}]}
-
-
-def judge(folder, registry, signer, repository, digest, authority=None):
-    """What the gateway answers for the digest."""
-    with Gateway(folder, config(registry, signer, authority)) as gateway:
-        verified = run("verify", "-c", gateway.file, f"registry.test/{repository}@{digest}")
-        status, cause, _ = gateway.pull(f"registry.test/{repository}", digest)
-        assert verified.returncode == {200: 0, 403: 1}[status], verified.stdout
-        return status, cause
+    return make_pair(cosign, tmp_path)
 
 
 @pytest.mark.parametrize("form", ["legacy", "bundle"])
@@ -216,9 +146,9 @@ def test_time_stamp_of_a_private_authority_is_proved(tmp_path, registry, sign, p
     options = ["--new-bundle-format"] if form == "bundle" else []
     signer = {"keys": [{"file": str(pair[1])}], "timestamp": "required", "root": "acme"}
     digest = sign(f"stamped/{form}", *options, "--timestamp-server-url", stamper, key=pair[0])
-    assert judge(tmp_path / "g", registry, signer, f"stamped/{form}", digest, authority) == (200, None)
+    assert judge(tmp_path / "g", registry, signer, f"stamped/{form}", digest, authority.trusted_root) == (200, None)
     digest = sign(f"unstamped/{form}", *options, key=pair[0])
-    assert judge(tmp_path / "h", registry, signer, f"unstamped/{form}", digest, authority)[0] == 403
+    assert judge(tmp_path / "h", registry, signer, f"unstamped/{form}", digest, authority.trusted_root)[0] == 403
 
 
 def test_certificate_of_a_private_root_gives_the_identity(tmp_path, cosign, registry, sign, authority, stamper):
@@ -228,7 +158,7 @@ def test_certificate_of_a_private_root_gives_the_identity(tmp_path, cosign, regi
     digest = sign("identity/legacy", "--certificate", authority.folder / "leaf.pem", "--certificate-chain",
                   authority.folder / "ca.pem", "--timestamp-server-url", stamper, key=tmp_path / "import-cosign.key")
     keyless = {"root": "acme", "issuer": ISSUER, "subject": SUBJECT, "tlog": "off", "timestamp": "required", "sct": "off"}
-    assert judge(tmp_path / "g", registry, {"keyless": keyless}, "identity/legacy", digest, authority) == (200, None)
+    assert judge(tmp_path / "g", registry, {"keyless": keyless}, "identity/legacy", digest, authority.trusted_root) == (200, None)
     keyless["subject"] = "other@example.test"
     assert judge(tmp_path / "h", registry, {"keyless": keyless}, "identity/legacy", digest,
-                 authority) == (403, "identity_mismatch")
+                 authority.trusted_root) == (403, "identity_mismatch")

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "crypto/trustroot.h"
 #include "tests/support/log_case.h"
 
 #define HEAD "\"rekor.test - 12\\n1\\nAAAA\\n\\n\""
@@ -178,9 +179,43 @@ static void rekor_log_check_only_its_own_log(void **state)
     }
 }
 
+/* Origins are the scheme-less address, its host with the port, or the host alone. */
+static void rekor_log_is_origin_table(void **state)
+{
+    static const struct {
+        const char *origin;
+        bool is_good;
+    } rows[] = {
+        {"log.test:8443/tiles", true},
+        {"log.test:8443", true},
+        {"log.test", true},
+        {"log.test:", false},
+        {"log.test:844", false},
+        {"log.test/tiles", false},
+        {"test", false},
+        {"", false},
+        {"log.test:8443/", false},
+        {"LOG.test", false},
+        {"log.test.evil", false},
+    };
+    static char origin[] = "log.test:8443/tiles", host[] = "log.test:8443", bare[] = "log.test",
+                odd[] = ":1";
+    const struct trustroot_log log = {.origin = origin, .host = host};
+    const struct trustroot_log portless = {.origin = bare, .host = bare};
+    const struct trustroot_log nameless = {.origin = odd, .host = odd};
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        assert_int_equal(rekor_log_is_origin(&log, bytes_of(rows[i].origin)), rows[i].is_good);
+    }
+    assert_true(rekor_log_is_origin(&portless, bytes_of("log.test")));
+    assert_false(rekor_log_is_origin(&portless, bytes_of("log.tes")));
+    assert_false(rekor_log_is_origin(&nameless, bytes_of("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rekor_log_is_origin_table),
         cmocka_unit_test(rekor_log_parse_trees_in_order),
         cmocka_unit_test(rekor_log_parse_broken_refused),
         cmocka_unit_test(rekor_log_parse_limits_hold),
