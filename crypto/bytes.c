@@ -125,10 +125,16 @@ size_t bytes_find_last(struct bytes in, struct bytes needle)
     if (needle.len == 0 || in.len < needle.len) {
         return SIZE_MAX;
     }
-    for (size_t i = in.len - needle.len + 1; i > 0; i--) {
-        if (memcmp(in.data + i - 1, needle.data, needle.len) == 0) {
-            return i - 1;
+    for (size_t left = in.len - needle.len + 1; left > 0;) {
+        const uint8_t *hit = memrchr(in.data, needle.data[0], left);
+
+        if (hit == NULL) {
+            return SIZE_MAX;
         }
+        if (memcmp(hit, needle.data, needle.len) == 0) {
+            return (size_t)(hit - in.data);
+        }
+        left = (size_t)(hit - in.data);
     }
     return SIZE_MAX;
 }

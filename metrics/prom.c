@@ -181,12 +181,28 @@ static prom_cell *prom_cell_at(struct prom_thread *thread, uint32_t cell, bool c
     return &chunk[cell % PROM_CHUNK_CELLS];
 }
 
-/* Label values one after the other, each with its NUL, and their hash (FNV-1a). */
+/* FNV-1a over eight bytes at a time, and at the end over what is left: a request looks up half a
+ * dozen series, and byte by byte that waits for two hundred multiplications. */
+static uint64_t prom_hash(uint64_t h, const char *key, size_t len)
+{
+    uint64_t word = 0;
+
+    for (; len >= sizeof(word); key += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, key, sizeof(word));
+        h = (h ^ word) * 0x100000001b3u;
+        h ^= h >> 29;
+    }
+    word = 0;
+    memcpy(&word, key, len);
+    h = (h ^ word) * 0x100000001b3u;
+    return h ^ (h >> 32);
+}
+
+/* Label values one after the other, each with its NUL, and their hash. */
 static size_t prom_key(enum prom_family family, const char *const *labels, char *key,
                        uint64_t *hash)
 {
     size_t count = prom_label_count(family);
-    uint64_t h = 0xcbf29ce484222325u ^ (uint64_t)family;
     size_t used = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -195,12 +211,9 @@ static size_t prom_key(enum prom_family family, const char *const *labels, char 
 
         memcpy(key + used, value, len);
         key[used + len] = '\0';
-        for (size_t k = used; k <= used + len; k++) {
-            h = (h ^ (unsigned char)key[k]) * 0x100000001b3u;
-        }
         used += len + 1;
     }
-    *hash = h ^ (h >> 32);
+    *hash = prom_hash(0xcbf29ce484222325u ^ (uint64_t)family, key, used);
     return used;
 }
 

@@ -76,14 +76,30 @@ void exchange_set_context(struct exchange *x, void *context)
     x->context = context;
 }
 
+/* Every decision names its client, and inet_ntop() is sprintf(). */
+static void exchange_peer_v4(const uint8_t address[4], char *out)
+{
+    for (int i = 0; i < 4; i++) {
+        uint8_t part = address[i];
+
+        if (part >= 100) {
+            *out++ = (char)('0' + part / 100);
+        }
+        if (part >= 10) {
+            *out++ = (char)('0' + part / 10 % 10);
+        }
+        *out++ = (char)('0' + part % 10);
+        *out++ = i < 3 ? '.' : '\0';
+    }
+}
+
 const char *exchange_peer(const struct exchange *x, char *out)
 {
     const struct in6_addr *peer = &x->conn->peer;
-    const char *text = IN6_IS_ADDR_V4MAPPED(peer)
-                           ? inet_ntop(AF_INET, &peer->s6_addr[12], out, EXCHANGE_PEER_TEXT_BYTES)
-                           : inet_ntop(AF_INET6, peer, out, EXCHANGE_PEER_TEXT_BYTES);
 
-    if (text == NULL) {
+    if (IN6_IS_ADDR_V4MAPPED(peer)) {
+        exchange_peer_v4(&peer->s6_addr[12], out);
+    } else if (inet_ntop(AF_INET6, peer, out, EXCHANGE_PEER_TEXT_BYTES) == NULL) {
         out[0] = '\0';
     }
     return out;
@@ -156,24 +172,55 @@ static bool exchange_may_head(struct exchange *x)
     return true;
 }
 
+/* What may not stand in a field becomes a space. Eight printable bytes are seen at once: nearly all
+ * are that, and an answer has hundreds. */
+static void exchange_clean_value(char *data, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len) {
+        uint64_t word;
+
+        if (len - i >= sizeof(word)) {
+            memcpy(&word, data + i, sizeof(word));
+            /* No byte has its high bit set, is below 0x20 or is 0x7f. */
+            if (((word | (word - 0x2020202020202020u) | (word + 0x0101010101010101u)) &
+                 0x8080808080808080u) == 0) {
+                i += sizeof(word);
+                continue;
+            }
+        }
+        if (!http1_byte_is((uint8_t)data[i], HTTP1_VALUE)) {
+            data[i] = ' ';
+        }
+        i++;
+    }
+}
+
 void exchange_header_bytes(struct exchange *x, const char *name, struct bytes value)
 {
     struct outflow *out = &x->out;
-    uint32_t at;
+    size_t name_len = strlen(name);
+    char *at;
 
     if (!exchange_may_head(x)) {
         return;
     }
-    outflow_head_put(out, name, strlen(name));
-    outflow_head_put(out, ": ", 2);
-    at = out->head_len;
-    outflow_head_put(out, value.data, value.len);
-    for (uint32_t i = at; i < out->head_len; i++) {
-        if (!http1_byte_is((uint8_t)out->head[i], HTTP1_VALUE)) {
-            out->head[i] = ' ';
-        }
+    at = outflow_head_room(out, name_len + value.len + 4);
+    if (at == NULL) {
+        return;
     }
-    outflow_head_put(out, "\r\n", 2);
+    memcpy(at, name, name_len);
+    at += name_len;
+    *at++ = ':';
+    *at++ = ' ';
+    if (value.len > 0) {
+        memcpy(at, value.data, value.len);
+        exchange_clean_value(at, value.len);
+    }
+    at += value.len;
+    *at++ = '\r';
+    *at = '\n';
 }
 
 void exchange_header(struct exchange *x, const char *name, const char *value)

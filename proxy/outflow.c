@@ -85,14 +85,26 @@ static bool outflow_head_reserve(struct outflow *out, size_t len)
     return true;
 }
 
-void outflow_head_put(struct outflow *out, const void *data, size_t len)
+char *outflow_head_room(struct outflow *out, size_t len)
 {
+    char *at;
+
     if (len > out->head_cap - out->head_len && !outflow_head_reserve(out, len)) {
         out->has_failed = true;
-        return;
+        return NULL;
     }
-    memcpy(out->head + out->head_len, data, len);
+    at = out->head + out->head_len;
     out->head_len += (uint32_t)len;
+    return at;
+}
+
+void outflow_head_put(struct outflow *out, const void *data, size_t len)
+{
+    char *at = outflow_head_room(out, len);
+
+    if (at != NULL) {
+        memcpy(at, data, len);
+    }
 }
 
 static bool outflow_piece_reserve(struct outflow *out)

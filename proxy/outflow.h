@@ -73,6 +73,8 @@ void outflow_init(struct outflow *out);
 /* Release every piece. */
 void outflow_done(struct outflow *out);
 
+/* Room for LEN bytes at the head's end, to be written at once. NULL: the answer has failed. */
+char *outflow_head_room(struct outflow *out, size_t len);
 /* Append raw bytes to the head. */
 void outflow_head_put(struct outflow *out, const void *data, size_t len);
 

@@ -352,7 +352,7 @@ bool recorder_decision(struct recorder *recorder, const struct recorder_note *no
                        struct gh_error *err)
 {
     struct gh_error ignored = {0};
-    int64_t day = recorder_now_ms() / 1000 / RECORDER_DAY_S;
+    int64_t day = gateway_now() / RECORDER_DAY_S;
     bool is_recorded = false;
     uint64_t hash;
 

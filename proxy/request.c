@@ -472,14 +472,20 @@ static char *request_read_accept(const struct http1_head *head)
     unsigned from = 0;
     struct bytes value;
 
-    joined[0] = '\0';
     while (http1_head_find_next(head, "accept", &from, &value)) {
         if (value.len + used + 3 >= sizeof(joined)) {
             return NULL; /* whoever lists that much takes anything */
         }
-        used += (size_t)snprintf(joined + used, sizeof(joined) - used, "%s%.*s",
-                                 used > 0 ? ", " : "", (int)value.len, (const char *)value.data);
+        if (used > 0) {
+            memcpy(joined + used, ", ", 2);
+            used += 2;
+        }
+        if (value.len > 0) {
+            memcpy(joined + used, value.data, value.len);
+        }
+        used += value.len;
     }
+    joined[used] = '\0';
     return used > 0 ? strdup(joined) : NULL;
 }
 

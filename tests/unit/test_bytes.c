@@ -106,9 +106,29 @@ static void bytes_base64_decode_not_canonical_refused(void **state)
     }
 }
 
+static void bytes_find_last_is_the_last(void **state)
+{
+    static const struct {
+        const char *in;
+        const char *needle;
+        size_t wanted;
+    } rows[] = {
+        {"", "a", SIZE_MAX},     {"a", "", SIZE_MAX},  {"a", "a", 0},
+        {"abab", "ab", 2},       {"aba", "ab", 0},     {"aaa", "aa", 1},
+        {"a/b/c", "/", 3},       {"/x/y/", "/x/", 0},  {"xxab", "abc", SIZE_MAX},
+        {"ab", "abc", SIZE_MAX}, {"abcabd", "abc", 0},
+    };
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        assert_int_equal(bytes_find_last(bytes_of(rows[i].in), bytes_of(rows[i].needle)),
+                         rows[i].wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_find_last_is_the_last),
         cmocka_unit_test(bytes_base64_decode_gives_what_was_encoded),
         cmocka_unit_test(bytes_base64_decode_each_character_judged),
         cmocka_unit_test(bytes_base64_decode_not_canonical_refused),

@@ -70,6 +70,29 @@ static enum exchange_supply on_poll(void *arg, uint64_t *limit)
     return *limit == BLOB_BYTES ? EXCHANGE_SUPPLY_COMPLETE : EXCHANGE_SUPPLY_GROWING;
 }
 
+/* Bytes at the edges of what a field may hold, at each place of a group of eight. */
+static const uint8_t edge_bytes[] = {0, 8, 9, 10, 13, 31, 32, 126, 127, 128, 255};
+
+static void edge_value(size_t edge, size_t at, char value[10])
+{
+    memcpy(value, "abcdefghi", 10);
+    value[at] = (char)edge_bytes[edge];
+}
+
+static void put_every_byte(struct exchange *x)
+{
+    for (size_t edge = 0; edge < GH_COUNT(edge_bytes); edge++) {
+        for (size_t at = 0; at < 9; at++) {
+            char name[8];
+            char value[10];
+
+            (void)snprintf(name, sizeof(name), "X%zu-%zu", edge, at);
+            edge_value(edge, at, value);
+            exchange_header_bytes(x, name, bytes_make(value, 9));
+        }
+    }
+}
+
 static void put_source(struct exchange *x, int64_t length)
 {
     struct fixture *f = role_of(x);
@@ -125,6 +148,7 @@ static void on_request(struct exchange *x)
         }
     } else if (bytes_equal_cstr(path, "/split")) {
         exchange_header(x, "X-Bad", "a\r\nSet-Cookie: b");
+        put_every_byte(x);
         exchange_answer(x, 200, NULL, "", 0);
     } else if (bytes_equal_cstr(path, "/who")) {
         X509 *peer = exchange_peer_certificate(x);
@@ -719,7 +743,7 @@ static void conn_memory_above_high_mark_drained(void **state)
 static void conn_header_value_cannot_split_head(void **state)
 {
     struct fixture f;
-    char text[4096];
+    char text[8192];
     int fd;
 
     fixture_start(&f, NULL, 100);
@@ -727,6 +751,20 @@ static void conn_header_value_cannot_split_head(void **state)
     client_send(fd, "GET /split HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     (void)client_read(fd, text, sizeof(text), NULL);
     assert_non_null(strstr(text, "X-Bad: a  Set-Cookie: b\r\n"));
+    for (size_t edge = 0; edge < GH_COUNT(edge_bytes); edge++) {
+        uint8_t byte = edge_bytes[edge];
+        bool is_kept = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+
+        for (size_t at = 0; at < 9; at++) {
+            char value[10];
+            char line[32];
+
+            edge_value(edge, at, value);
+            value[at] = is_kept ? value[at] : ' ';
+            (void)snprintf(line, sizeof(line), "X%zu-%zu: %s\r\n", edge, at, value);
+            assert_non_null(strstr(text, line));
+        }
+    }
     (void)close(fd);
     fixture_stop(&f);
 }
