@@ -14,6 +14,7 @@
 
 struct arena;
 struct gh_error;
+struct trustroot;
 struct yaml_node;
 
 #define CONFIG_MAX_FILE_BYTES (32u * 1024 * 1024)
@@ -248,7 +249,10 @@ struct config_root {
     int64_t ends_unix_s;       /* when its last authority has ended; for certificate stores when
                                   the first certificate has; INT64_MAX: never */
     int64_t lists_end_unix_s;  /* the first nextUpdate of its revocation lists; INT64_MAX: none */
-    const struct digest *content; /* fingerprint of what is in force; NULL: nothing is */
+    const struct digest *content;     /* fingerprint of what is in force; NULL: nothing is */
+    const struct trustroot *sigstore; /* its logs and authorities; NULL: nothing is in force, or
+                                         it is a certificate store */
+    int64_t probe_s;                  /* 0: its logs are not watched */
 };
 
 struct config {

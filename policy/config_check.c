@@ -189,6 +189,11 @@ static void compile_offline(struct compile *compile)
     for (size_t i = 0; i < compile->raw.roots.count; i++) {
         const struct config_raw_root *root = &compile->raw.roots.items[i];
 
+        if (root->probe_s > 0) {
+            config_error_at_key(&compile->reader, compile_node(&root->at, "probe"),
+                                "offline: the logs of root \"%s\" cannot be watched",
+                                root->at.name);
+        }
         if (root->tuf != NULL && compile_needs_network(compile, root->tuf)) {
             config_error(&compile->reader, compile_node(&root->at, "tuf"),
                          "offline: root \"%s\" is fetched from %s; expected trusted_root, or a "

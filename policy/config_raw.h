@@ -18,6 +18,7 @@ struct config_raw_root {
     struct config_strings signing_authority;
     struct config_strings tsa;
     struct config_strings crl;
+    int64_t probe_s;
 };
 
 struct config_raw_revoked {

@@ -223,6 +223,10 @@ static const struct config_field fields_root[] = {
     {"tsa", CONFIG_PATHS, 0, AT(config_raw_root, tsa),
      .help = "Notation trust store: time-stamp authorities."},
     {"crl", CONFIG_PATHS, 0, AT(config_raw_root, crl), .help = "Revocation lists."},
+    {"probe", CONFIG_DURATION, 0, AT(config_raw_root, probe_s), .min = 1, .max = 7 * 86400,
+     .help = "How often the root's transparency logs and its repository are looked at: whether "
+             "they answer, and whether each log only grows; not at all by default. No verdict "
+             "depends on it."},
 };
 static OBJECT(root, config_raw_root, .help = "Trust roots.");
 

@@ -151,6 +151,11 @@ static void trust_root(struct compile *compile, struct compile_root *root)
         config_error_at_key(&compile->reader, compile_node(&raw->at, "crl"),
                             "\"crl\" belongs to \"ca\" and \"signing_authority\"");
     }
+    if (is_x509 && raw->probe_s > 0) {
+        config_error_at_key(&compile->reader, compile_node(&raw->at, "probe"),
+                            "\"probe\" belongs to \"tuf\" and \"trusted_root\": certificates "
+                            "have no transparency log");
+    }
     if (is_x509) {
         root->kind = COMPILE_ROOT_X509;
         root->has_crl = raw->crl.count > 0;
@@ -231,7 +236,9 @@ static void trust_list_roots(struct compile *compile)
                                        .stale_at_unix_s = root->stale_at_unix_s,
                                        .ends_unix_s = INT64_MAX,
                                        .lists_end_unix_s = INT64_MAX,
-                                       .content = is_known ? &root->fingerprint : NULL};
+                                       .content = is_known ? &root->fingerprint : NULL,
+                                       .sigstore = root->sigstore,
+                                       .probe_s = raw->items[i].probe_s};
         if (root->sigstore != NULL) {
             list[i].ends_unix_s = trust_root_end(root->sigstore);
         } else if (root->x509 != NULL) {

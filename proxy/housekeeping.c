@@ -133,7 +133,6 @@ void housekeeping_notes(struct housekeeping *housekeeping, struct text *out)
     GH_OWN(generation_unrefp)
     struct generation *generation = gateway_generation(housekeeping->gateway);
 
-    text_put(out, "[");
     for (size_t t = 0; t < generation->config->tenant_count; t++) {
         const struct snapshot *snapshot = &generation->config->tenants[t].snapshot;
 
@@ -142,7 +141,6 @@ void housekeeping_notes(struct housekeeping *housekeeping, struct text *out)
         }
         housekeeping_note_roots(&generation->config->tenants[t], gateway_now(), out);
     }
-    text_put(out, "]");
 }
 
 static void housekeeping_gauges(struct housekeeping *housekeeping)

@@ -21,7 +21,8 @@ GH_CHECKED bool housekeeping_new(struct gateway *gateway, struct housekeeping **
                                  struct gh_error *err);
 void housekeeping_free(struct housekeeping *housekeeping);
 
-/* What people should know while everything still works: a JSON array of texts. */
+/* Add what people should know while everything still works to a JSON array of texts that is open.
+ */
 void housekeeping_notes(struct housekeeping *housekeeping, struct text *out);
 
 /* Set the gauges that follow from the configuration: ends of keys, exceptions. */

@@ -36,6 +36,7 @@
 #include "proxy/helper.h"
 #include "proxy/housekeeping.h"
 #include "proxy/listener.h"
+#include "proxy/probe.h"
 #include "proxy/problems.h"
 #include "proxy/recent.h"
 #include "proxy/recorder.h"
@@ -76,6 +77,7 @@ struct serving {
     struct housekeeping *housekeeping;
     struct trust_held *held;
     struct trust_refresh *trust;
+    struct probe *probe;
     struct admin *admin;
     struct lock reload_lock;
     int64_t drain_until_ms;
@@ -290,7 +292,10 @@ bool serving_is_ready(struct serving *serving, struct text *out)
     text_printf(out, ",\"audit\":%s",
                 recorder_is_available(serving->gateway.recorder) ? "true" : "false");
     text_put_key(out, "notes");
+    text_put(out, "[");
     housekeeping_notes(serving->housekeeping, out);
+    probe_notes(serving->probe, out);
+    text_put(out, "]");
     return is_ready;
 }
 
@@ -537,6 +542,7 @@ static void serving_stop_threads(struct serving *serving)
 {
     struct gateway *gateway = &serving->gateway;
 
+    probe_free(serving->probe);
     trust_refresh_free(serving->trust);
     housekeeping_free(serving->housekeeping);
     exception_watch_stop(gateway->exceptions);
@@ -678,6 +684,7 @@ static bool serving_start(struct serving *serving, const struct config *config,
     /* The last: from here on the first generation may be replaced. */
     GH_TRY(trust_refresh_new(&serving->gateway, serving_renew, serving, &serving->trust, err));
     trust_refresh_wait(serving->trust);
+    GH_TRY(probe_new(&serving->gateway, &serving->probe, err));
     for (size_t i = 0; i < serving->listener_count; i++) {
         listener_start(serving->listeners[i].listener);
     }

@@ -10,7 +10,7 @@ import pytest
 APP = "registry.test/team/app"
 DOCUMENT = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "audit.md"
 # These come from events of the disk, the net or the clock; other tests make most of them.
-ELSEWHERE = {"undecided", "pass", "rotated", "repair", "gap", "sink_gap", "checkpoint", "trust"}
+ELSEWHERE = {"undecided", "pass", "rotated", "repair", "gap", "log_alarm", "sink_gap", "checkpoint", "trust"}
 
 
 def scenario(images, keys, fake, make_gateway):

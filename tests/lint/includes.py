@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 GROUND = {"crypto/bytes.h", "crypto/digest.h", "crypto/sjson.h"}
-# Formats that the shell itself reads or drives: manifests on the way through, the TUF client, verify-bundle.
+# Formats that the shell itself reads or drives: manifests on the way through, the TUF client, verify-bundle, watched logs.
 OPEN_TO_PROXY = GROUND | {"crypto/evidence.h", "crypto/manifest.h", "crypto/trustroot.h", "crypto/key.h", "crypto/signer.h"}
-PROXY_PREFIXES = ("crypto/tuf", "crypto/bundle", "crypto/pattern", "crypto/checkpoint", "crypto/keyless")
+PROXY_PREFIXES = ("crypto/tuf", "crypto/bundle", "crypto/pattern", "crypto/checkpoint", "crypto/keyless", "crypto/merkle", "crypto/rekor_log",
+                  "crypto/tile")
 FOLDERS = ("metrics", "crypto", "policy", "cache", "proxy")
 BANNED = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets|localtime|alloca|strncpy)\s*\(")
 BAD_STEMS = {"util", "utils", "common", "misc", "helpers"}

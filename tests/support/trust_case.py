@@ -150,6 +150,9 @@ class Gateway:
         cause = document["errors"][0]["detail"].get("cause") if status >= 400 else None
         return status, cause, headers.get("x-gatehouse-decision")
 
+    def reload(self):
+        return request(self.admin, "POST", "/v1/reload")[0]
+
     def ready(self):
         return json.loads(request(self.admin, "GET", "/readyz")[2])
 
