@@ -338,6 +338,16 @@ static void config_finish(struct compile *compiles, size_t count)
     }
 }
 
+/* What cannot be read is told where the main file names it. */
+static bool config_has_tenant_file(struct compile *main, size_t index)
+{
+    const struct config_raw_tenant *raw = &main->raw.tenants.items[index];
+    GH_OWN(bytes_buf_done) struct bytes_buf ignored = {0};
+
+    return compile_read(main, compile_node(&raw->at, "config"), raw->config, YAML_MAX_BYTES, false,
+                        &ignored);
+}
+
 static void config_compile(struct compile *main, const char *file)
 {
     struct config *config = main->config;
@@ -356,7 +366,8 @@ static void config_compile(struct compile *main, const char *file)
     compiles[0] = *main;
     for (size_t i = 1; i < config->tenant_count; i++) {
         config_begin(&compiles[i], main, &config->tenants[i]);
-        if (config_read_file(&compiles[i], config->tenants[i].file)) {
+        if (config_has_tenant_file(main, i - 1) &&
+            config_read_file(&compiles[i], config->tenants[i].file)) {
             compile_tenant_keys(&compiles[i]);
             config_compile_tenant(&compiles[i]);
         }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "metrics/text.h"
 #include "policy/arena.h"
@@ -109,6 +110,24 @@ static bool config_is_address(const char *text)
                host;
 }
 
+/* host, host:port, [address] or [address]:port; which hosts there are is not looked at. */
+static bool config_is_port(const char *authority, size_t len)
+{
+    const char *end = authority + len;
+    const char *at = authority[0] == '[' ? memchr(authority, ']', len) : authority;
+    const char *colon = at == NULL ? NULL : memchr(at, ':', (size_t)(end - at));
+    size_t digits;
+
+    if (at == NULL || len == 0 || authority[0] == ':') {
+        return false;
+    }
+    if (colon == NULL) {
+        return true;
+    }
+    digits = strspn(colon + 1, "0123456789");
+    return digits > 0 && digits <= 5 && colon + 1 + digits == end;
+}
+
 static bool config_is_url(const char *text, bool is_file_too)
 {
     const char *rest;
@@ -122,6 +141,9 @@ static bool config_is_url(const char *text, bool is_file_too)
     }
     if (strcspn(rest, "/") == 0 || memchr(rest, '@', strcspn(rest, "/")) != NULL) {
         return false; /* no host, or a password in the address */
+    }
+    if (!config_is_port(rest, strcspn(rest, "/?"))) {
+        return false;
     }
     for (const char *c = rest; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f || *c == '#') {
@@ -253,8 +275,8 @@ static void config_read_scalar(struct config_reader *reader, const struct config
         config_read_text(reader, field, node, text, (const char **)out);
         return;
     case CONFIG_BOOL:
-        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) {
-            *(bool *)out = text[0] == 't';
+        if (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0) {
+            *(bool *)out = text[0] == 't' || text[0] == 'T';
         } else {
             config_bad(reader, field, node, "true or false");
         }
@@ -441,6 +463,10 @@ static void config_read_field(struct config_reader *reader, const struct config_
                        field->type == CONFIG_BOOL ? "true or false" : "a single value");
         } else if (field->type == CONFIG_BOOL && node->type != YAML_BOOL) {
             config_bad(reader, field, node, "true or false");
+        } else if (field->type == CONFIG_INT && node->type == YAML_TEXT &&
+                   (field->words == NULL || config_word_index(node->text, field->words) < 0)) {
+            config_bad(reader, field, node,
+                       field->words == NULL ? "a whole number" : "a whole number, or auto");
         } else {
             config_read_scalar(reader, field, node, node->text, out);
         }

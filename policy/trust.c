@@ -368,6 +368,11 @@ static struct pattern *trust_either(struct compile *compile, const struct config
                      name, regex_name);
         return NULL;
     }
+    if (text != NULL && text[0] == '\0') {
+        config_error(&compile->reader, compile_node(at, name),
+                     "%s: found \"\", which no certificate names; expected a text", name);
+        return NULL;
+    }
     if (text != NULL) {
         return trust_pattern(compile, kind, text, compile_node(at, name));
     }

@@ -22,20 +22,21 @@
 #define COMMAND_AUDIT_MAX_OUTPUT (8u * 1024 * 1024)
 
 static const char audit_usage[] =
-    "usage: gatehouse audit verify [--expect HEAD] [--key FILE]... FILE...\n"
+    "usage: gatehouse audit verify [--expect HEAD] [--key FILE]... [--output text|json] FILE...\n"
     "       gatehouse audit query [--type TYPE] [--since TIME] [--until TIME] [--where "
     "NAME=VALUE]...\n"
-    "                             FILE...\n"
+    "                             [--output text|json] FILE...\n"
     "\n"
     "verify checks that the files, in this order, are one unbroken chain. query prints the "
     "records\n"
-    "that match, one JSON object a line.\n"
+    "that match, one JSON object a line in both forms.\n"
     "\n"
     "      --expect HEAD       a head kept elsewhere (SEQ-HASH or HASH) that must be in the chain\n"
     "      --key FILE          Ed25519 key (PEM, or a C2SP verifier key) that signs checkpoints\n"
     "      --type TYPE         allow, denial, undecided, start, stop, ...\n"
     "      --since, --until    RFC 3339 times, or dates\n"
     "      --where NAME=VALUE  a member's value; NAME may be a path like decision.reason\n"
+    "      --output FORMAT     text (default) or json\n"
     "\n"
     "Exit status: 0 good (verify) or found (query), 1 broken or nothing found, 2 wrong usage.\n";
 
@@ -87,31 +88,73 @@ static bool audit_keys_add(struct audit_keys *keys, const char *path)
     return true;
 }
 
-static void audit_show_result(const struct audit_verify_result *result)
+static void audit_put_head(struct text *out, const struct audit_verify_result *result)
 {
-    (void)printf("%llu records, %llu to %llu; %llu checkpoints",
-                 (unsigned long long)result->records, (unsigned long long)result->first_seq,
-                 (unsigned long long)result->last_seq, (unsigned long long)result->checkpoints);
+    text_printf(out, "%llu-", (unsigned long long)result->last_seq);
+    for (size_t i = 0; i < sizeof(result->head); i++) {
+        text_printf(out, "%02x", result->head[i]);
+    }
+}
+
+static void audit_put_result(struct text *out, const struct audit_verify_result *result)
+{
+    text_printf(out, "%llu records, %llu to %llu; %llu checkpoints",
+                (unsigned long long)result->records, (unsigned long long)result->first_seq,
+                (unsigned long long)result->last_seq, (unsigned long long)result->checkpoints);
     if (result->signed_seq > 0) {
-        (void)printf(", signed up to %llu", (unsigned long long)result->signed_seq);
+        text_printf(out, ", signed up to %llu", (unsigned long long)result->signed_seq);
     }
     if (result->repairs > 0 || result->gaps > 0) {
-        (void)printf("; %llu torn lines repaired, %llu missing tails recorded",
-                     (unsigned long long)result->repairs, (unsigned long long)result->gaps);
+        text_printf(out, "; %llu torn lines repaired, %llu missing tails recorded",
+                    (unsigned long long)result->repairs, (unsigned long long)result->gaps);
     }
     if (result->torn_bytes > 0) {
-        (void)printf("; the last line is torn (%zu bytes): a crash, no tampering",
-                     result->torn_bytes);
+        text_printf(out, "; the last line is torn (%zu bytes): a crash, no tampering",
+                    result->torn_bytes);
     }
-    (void)printf("\nhead %llu-", (unsigned long long)result->last_seq);
-    for (size_t i = 0; i < sizeof(result->head); i++) {
-        (void)printf("%02x", result->head[i]);
+    text_put(out, "\nhead ");
+    audit_put_head(out, result);
+}
+
+static void audit_put_json(struct text *out, const struct audit_verify_result *result)
+{
+    text_printf(out,
+                "{\"valid\":true,\"records\":%llu,\"first\":%llu,\"last\":%llu,"
+                "\"checkpoints\":%llu,\"signed\":%llu,\"repairs\":%llu,\"gaps\":%llu,"
+                "\"torn_bytes\":%zu,\"head\":\"",
+                (unsigned long long)result->records, (unsigned long long)result->first_seq,
+                (unsigned long long)result->last_seq, (unsigned long long)result->checkpoints,
+                (unsigned long long)result->signed_seq, (unsigned long long)result->repairs,
+                (unsigned long long)result->gaps, result->torn_bytes);
+    audit_put_head(out, result);
+    text_put(out, "\"}");
+}
+
+static void audit_put_fault(struct text *out, const struct audit_verify_result *result,
+                            const char *path, bool is_json)
+{
+    const struct gh_error *error = &result->fault.error;
+
+    if (!is_json) {
+        text_printf(out, "%s:%llu: record %llu: %s [%s]", path,
+                    (unsigned long long)result->fault.line, (unsigned long long)result->fault.seq,
+                    error->text, gh_cause_label(error->cause));
+        return;
     }
-    (void)printf("\n");
+    text_put(out, "{\"valid\":false");
+    text_put_key(out, "file");
+    text_put_json(out, path);
+    text_printf(out, ",\"line\":%llu,\"record\":%llu", (unsigned long long)result->fault.line,
+                (unsigned long long)result->fault.seq);
+    text_put_key(out, "cause");
+    text_put_json(out, gh_cause_label(error->cause));
+    text_put_key(out, "message");
+    text_put_json(out, error->text);
+    text_put(out, "}");
 }
 
 static int audit_run_verify(char **paths, size_t count, const char *expect,
-                            const struct audit_keys *keys)
+                            const struct audit_keys *keys, bool is_json)
 {
     const struct audit_verify_options options = {
         .expect = expect,
@@ -120,20 +163,25 @@ static int audit_run_verify(char **paths, size_t count, const char *expect,
     };
     struct audit_verify_result result = {0};
     struct gh_error error = {0};
+    struct text out;
+    bool is_valid = audit_verify((const char *const *)paths, count, &options, &result, &error);
 
-    if (audit_verify((const char *const *)paths, count, &options, &result, &error)) {
-        audit_show_result(&result);
-        return 0;
-    }
-    if (!result.fault.is_found) {
+    if (!is_valid && !result.fault.is_found) {
         (void)fprintf(stderr, "gatehouse audit: %s\n", error.text);
         return error.cause == GH_INTERNAL_ERROR ? 2 : 1;
     }
-    (void)printf("%s:%llu: record %llu: %s [%s]\n",
-                 result.fault.file < count ? paths[result.fault.file] : "",
-                 (unsigned long long)result.fault.line, (unsigned long long)result.fault.seq,
-                 result.fault.error.text, gh_cause_label(result.fault.error.cause));
-    return 1;
+    text_init(&out, COMMAND_AUDIT_MAX_OUTPUT);
+    if (!is_valid) {
+        audit_put_fault(&out, &result, result.fault.file < count ? paths[result.fault.file] : "",
+                        is_json);
+    } else if (is_json) {
+        audit_put_json(&out, &result);
+    } else {
+        audit_put_result(&out, &result);
+    }
+    (void)puts(text_cstr(&out));
+    text_done(&out);
+    return is_valid ? 0 : 1;
 }
 
 /* ---- audit query ---- */
@@ -206,14 +254,19 @@ static bool audit_read_where(char *text, struct audit_filter *filter)
 
 static int audit_run(bool is_query, int argc, char **argv, struct audit_keys *keys)
 {
-    static const struct option options[] = {
-        {"expect", required_argument, NULL, 'e'}, {"key", required_argument, NULL, 'k'},
-        {"type", required_argument, NULL, 't'},   {"since", required_argument, NULL, 's'},
-        {"until", required_argument, NULL, 'u'},  {"where", required_argument, NULL, 'w'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"expect", required_argument, NULL, 'e'},
+                                            {"key", required_argument, NULL, 'k'},
+                                            {"type", required_argument, NULL, 't'},
+                                            {"since", required_argument, NULL, 's'},
+                                            {"until", required_argument, NULL, 'u'},
+                                            {"where", required_argument, NULL, 'w'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct audit_filter filter = {0};
     const char *expect = NULL;
     bool is_ok = true;
+    bool is_json = false;
     int option;
 
     optind = 2;
@@ -231,6 +284,8 @@ static int audit_run(bool is_query, int argc, char **argv, struct audit_keys *ke
         } else if ((option == 's' || option == 'u') && is_query) {
             is_ok = audit_read_time(optarg,
                                     option == 's' ? &filter.since_unix_ms : &filter.until_unix_ms);
+        } else if (option == 'o' && (strcmp(optarg, "text") == 0 || strcmp(optarg, "json") == 0)) {
+            is_json = optarg[0] == 'j';
         } else if (option == 'w' && is_query) {
             is_ok = audit_read_where(optarg, &filter);
         } else {
@@ -245,8 +300,9 @@ static int audit_run(bool is_query, int argc, char **argv, struct audit_keys *ke
         (void)fputs(audit_usage, stderr);
         return 2;
     }
-    return is_query ? audit_run_query(argv + optind, (size_t)(argc - optind), &filter)
-                    : audit_run_verify(argv + optind, (size_t)(argc - optind), expect, keys);
+    return is_query
+               ? audit_run_query(argv + optind, (size_t)(argc - optind), &filter)
+               : audit_run_verify(argv + optind, (size_t)(argc - optind), expect, keys, is_json);
 }
 
 int command_audit(int argc, char **argv)

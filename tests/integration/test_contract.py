@@ -133,3 +133,60 @@ def test_tags_list_that_is_null_upstream_is_empty(fake, gateway):
     fake.on["tags"] = Fault(body=b'{"name":"team/app","tags":null}')
     answer = gateway.get(f"/v2/{APP}/tags/list")
     assert (answer.status, json.loads(answer.body)["tags"]) == (200, [])
+
+
+# ---- command line ----
+
+@pytest.mark.parametrize("verb", ["rehearse", "client-config", "doctor", "node-verifier", "dct", "evidence", "cache"])
+def test_verbs_to_come_are_refused_by_name(verb):
+    result = run(verb, "--help")
+    assert result.returncode == 2 and result.stderr == f"gatehouse: {verb}: not supported yet\n"
+
+
+@pytest.mark.parametrize("verb", ["serve", "check", "verify", "explain", "why", "exceptions", "policy", "policy import", "policy diff", "audit", "audit verify",
+                                  "audit query", "replay", "trust", "trust status", "trust update", "verify-bundle", "tuf"])
+def test_every_verb_has_help(verb):
+    result = run(*verb.split(), "--help")
+    assert result.returncode == 0 and "usage: gatehouse" in result.stdout.lower() and result.stderr == ""
+
+
+def test_audit_verify_shows_json(gateway):
+    gateway.stop()
+    log = gateway.audit_file()
+    good = run("audit", "verify", "--output", "json", log)
+    shown = json.loads(good.stdout)
+    assert good.returncode == 0 and shown["valid"] and shown["records"] == shown["last"] == len(gateway.audit())
+    assert run("audit", "verify", "--expect", shown["head"], log).returncode == 0
+    lines = open(log, "rb").read().splitlines(keepends=True)
+    open(log, "wb").writelines(lines + lines[:1])
+    bad = run("audit", "verify", "--output", "json", log)
+    shown = json.loads(bad.stdout)
+    assert bad.returncode == 1 and shown["valid"] is False and shown["line"] == len(lines) + 1 and shown["cause"]
+    assert run("audit", "verify", "--output", "xml", log).returncode == 2
+
+
+# ---- configuration ----
+
+@pytest.mark.parametrize("line, column, message", [
+    ('workers: "4"', 10, "a whole number, or auto"),
+    ('workers: 0x4', 10, "a whole number, or auto"),
+    ('offline: "true"', 10, "true or false"),
+    ('offline: yes', 10, "true or false"),
+    ('upstreams: {a.test: {url: "http://a:port"}}', 27, "an http(s): address"),
+    ('upstreams: {a.test: {url: "http://:80"}}', 27, "an http(s): address"),
+    ('upstreams: {a.test: {url: "http://[::1"}}', 27, "an http(s): address"),
+    ('tenants: [{name: a, prefix: a, config: nowhere.yaml}]', 40, "nowhere.yaml cannot be read"),
+])
+def test_faults_stand_at_their_line_and_column(tmp_path, line, column, message):
+    file = tmp_path / "g.yaml"
+    file.write_text(line + "\n" + ("" if line.startswith("upstreams") else "upstreams: {a.test: {url: http://a}}\n"))
+    result = run("check", "-c", str(file))
+    assert result.returncode == 2 and f"{file}:1:{column}: error: " in result.stderr and message in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("text", ["offline: True", "offline: FALSE", "workers: auto", "workers: 4", 'listen: "[::1]:5000"'])
+def test_plain_scalars_are_read_as_yaml_1_2(tmp_path, text):
+    file = tmp_path / "g.yaml"
+    file.write_text(text + '\nupstreams: {a.test: {url: "http://[::1]:5000/prefix"}}\n')
+    result = run("check", "-c", str(file))
+    assert result.returncode == 0, result.stderr
