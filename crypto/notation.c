@@ -17,8 +17,8 @@
 #include "crypto/x509.h"
 #include "metrics/error.h"
 
-/* A token that names no accuracy is good to a second, as the ETSI baseline policy has it. */
-#define NOTATION_DEFAULT_ACCURACY_S 1
+/* What ETSI's baseline policy promises where a token names no accuracy; others promise nothing. */
+#define NOTATION_ETSI_ACCURACY_S 1
 /* A check that could not be made, where that is only logged, is made again before long. */
 #define NOTATION_RECHECK_S 300
 
@@ -290,7 +290,7 @@ static bool notation_ask_revocation(struct notation_work *work, struct x509_cert
 static bool notation_check_token(struct notation_work *work, const struct tsa_result *token,
                                  struct gh_error *err)
 {
-    int64_t slack = token->accuracy_us == 0 ? NOTATION_DEFAULT_ACCURACY_S : 0;
+    int64_t slack = token->is_second_implied ? NOTATION_ETSI_ACCURACY_S : 0;
 
     GH_TRY(notation_covers_time(work, token->not_before_unix_s - slack,
                                 token->not_after_unix_s + slack, "the time stamp", err));

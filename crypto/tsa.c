@@ -12,6 +12,8 @@
 #define TSA_OID_SIGNED_DATA BYTES_LITERAL("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02")
 #define TSA_OID_TST_INFO BYTES_LITERAL("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x04")
 #define TSA_OID_CONTENT_TYPE BYTES_LITERAL("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03")
+/* 0.4.0.2023.1.1, ETSI's best practices policy for time stamps */
+#define TSA_OID_ETSI_BASELINE BYTES_LITERAL("\x04\x00\x8f\x67\x01\x01")
 #define TSA_OID_MESSAGE_DIGEST BYTES_LITERAL("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04")
 #define TSA_OID_SIGNING_CERT BYTES_LITERAL("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x0c")
 #define TSA_OID_SIGNING_CERT_V2 BYTES_LITERAL("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x2f")
@@ -46,6 +48,8 @@ struct tsa_token {
     struct bytes imprint;
     struct der_time gen_time;
     int64_t accuracy_us;
+    bool has_accuracy;
+    bool is_etsi_baseline;
 };
 
 static bool tsa_refuse(struct gh_error *err, const char *why)
@@ -113,6 +117,7 @@ static bool tsa_read_accuracy(struct bytes in, struct tsa_token *token, struct g
         parts[2] < 0 || parts[2] > 999) {
         return tsa_refuse(err, "its accuracy is out of range");
     }
+    token->has_accuracy = true;
     token->accuracy_us = parts[0] * 1000000 + parts[1] * 1000 + parts[2];
     return true;
 }
@@ -169,6 +174,7 @@ static bool tsa_read_info(struct bytes in, struct tsa_token *token, struct gh_er
         return tsa_refuse(err, "its TSTInfo is not of version 1");
     }
     GH_TRY(der_oid(&seq, &part, err)); /* policy */
+    token->is_etsi_baseline = bytes_equal(part, TSA_OID_ETSI_BASELINE);
     GH_TRY(der_take(&seq, DER_SEQUENCE, &part, err));
     GH_TRY(tsa_read_hash_algorithm(&part, &token->imprint_alg, err));
     GH_TRY(der_octets(&part, &token->imprint, err));
@@ -546,6 +552,7 @@ static void tsa_keep_result(const struct tsa_token *token, const struct x509_pat
 
     *out = (struct tsa_result){.gen_time = token->gen_time,
                                .accuracy_us = token->accuracy_us,
+                               .is_second_implied = !token->has_accuracy && token->is_etsi_baseline,
                                .operator_id = tsa->operator_id};
     /* Rounded outwards; without accuracy and fraction both are genTime. */
     out->not_before_unix_s = token->gen_time.unix_s;

@@ -43,7 +43,8 @@ struct tsa_trust {
 /* A verified time stamp. Owns references; tsa_result_done() drops them. */
 struct tsa_result {
     struct der_time gen_time;
-    int64_t accuracy_us;       /* 0 where the token names none */
+    int64_t accuracy_us;    /* 0 where the token names none */
+    bool is_second_implied; /* it names none, and its policy (ETSI's baseline) promises a second */
     int64_t not_before_unix_s; /* genTime less accuracy, rounded down */
     int64_t not_after_unix_s;  /* genTime and accuracy, rounded up */
     struct digest operator_id;

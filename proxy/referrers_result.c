@@ -188,6 +188,16 @@ static bool found_add_layer(struct referrers_found *found, const struct manifest
     return found_want_blob(found, layer, &draft->blob, err);
 }
 
+/* Before OCI 1.1 the type stood in the configuration; never in both, nor in neither. */
+static bool found_is_notation_form(const struct manifest *manifest)
+{
+    struct bytes config = manifest->has_config ? manifest->config.media_type : (struct bytes){0};
+
+    return manifest->artifact_type.len > 0
+               ? bytes_equal_cstr(config, "application/vnd.oci.empty.v1+json")
+               : bytes_equal_cstr(config, "application/vnd.cncf.notary.signature");
+}
+
 bool referrers_found_add(struct referrers_found *found, struct manifest *manifest, unsigned kinds,
                          size_t max_blob_bytes, uint64_t order, const char *place,
                          struct gh_error *err)
@@ -210,6 +220,12 @@ bool referrers_found_add(struct referrers_found *found, struct manifest *manifes
     if (is_single && manifest->item_count != 1) {
         (void)gh_fail(&why, found_form_cause(kinds), "exactly one layer is wanted, there are %zu",
                       manifest->item_count);
+        return referrers_found_add_broken(found, order, place, &why, err);
+    }
+    if (found_form_cause(kinds) == GH_NOTATION_MANIFEST_INVALID &&
+        !found_is_notation_form(manifest)) {
+        (void)gh_fail(&why, GH_NOTATION_MANIFEST_INVALID,
+                      "the type of the configuration is not that of a notation signature");
         return referrers_found_add_broken(found, order, place, &why, err);
     }
     for (size_t i = 0; i < manifest->item_count; i++) {

@@ -72,7 +72,9 @@ void maker_issue(const struct maker_cert *issuer, const struct maker_profile *pr
     unsigned char *der = NULL;
     int len;
 
-    out->key = EVP_EC_gen("P-256");
+    out->key = profile->rsa_bits != 0
+                   ? EVP_RSA_gen(profile->rsa_bits)
+                   : EVP_EC_gen(profile->curve != NULL ? profile->curve : "P-256");
     out->cert = cert;
     add_name(name, "C", "US");
     add_name(name, "ST", "WA");
@@ -117,6 +119,11 @@ void maker_sign(const struct maker_cert *signer, struct bytes message, uint8_t o
     size_t len = sizeof(der);
     ECDSA_SIG *pair;
 
+    if (EVP_PKEY_is_a(signer->key, "EC") != 1 || EVP_PKEY_get_bits(signer->key) > 256) {
+        memset(out, 0, 64); /* for what is refused before */
+        EVP_MD_CTX_free(context);
+        return;
+    }
     MUST(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, signer->key) == 1);
     MUST(EVP_DigestSign(context, der, &len, message.data, message.len) == 1);
     pair = d2i_ECDSA_SIG(NULL, &at, (long)len);

@@ -27,8 +27,10 @@ struct maker_profile {
     const char *other;  /* noCheck, or a whole other extension: "OID=value" */
     long from_s;        /* validity relative to MAKER_NOW; both 0: two days around it */
     long to_s;
-    const EVP_MD *md; /* NULL: SHA-256 */
-    long serial;      /* 0: one after the other */
+    const EVP_MD *md;  /* NULL: SHA-256 */
+    const char *curve; /* NULL: P-256 */
+    unsigned rsa_bits; /* not 0: an RSA key */
+    long serial;       /* 0: one after the other */
 };
 
 #define MAKER_ROOT                                                                                 \

@@ -30,6 +30,8 @@ struct tsa_make {
     int content_type;    /* NID; TSTInfo when 0 */
     int64_t time_unix_s; /* TSA_MAKER_TIME when 0 */
     long version;        /* of TSTInfo; 1 when 0 */
+    const char *policy;  /* OID; 1.2.3.4 when NULL */
+    long accuracy_s;     /* 0: none is named */
     bool is_named_by_key_id;
     bool is_signed_twice;
 };
@@ -69,7 +71,7 @@ static struct bytes tsa_maker_info(const struct tsa_make *make, struct bytes cov
     TS_TST_INFO *info = TS_TST_INFO_new();
     TS_MSG_IMPRINT *imprint = TS_MSG_IMPRINT_new();
     X509_ALGOR *algorithm = X509_ALGOR_new();
-    ASN1_OBJECT *policy = OBJ_txt2obj("1.2.3.4", 1);
+    ASN1_OBJECT *policy = OBJ_txt2obj(make->policy != NULL ? make->policy : "1.2.3.4", 1);
     ASN1_INTEGER *serial = ASN1_INTEGER_new();
     ASN1_GENERALIZEDTIME *time =
         ASN1_GENERALIZEDTIME_set(NULL, make->time_unix_s != 0 ? make->time_unix_s : TSA_MAKER_TIME);
@@ -89,6 +91,16 @@ static struct bytes tsa_maker_info(const struct tsa_make *make, struct bytes cov
     assert_int_equal(TS_TST_INFO_set_msg_imprint(info, imprint), 1);
     assert_int_equal(TS_TST_INFO_set_serial(info, serial), 1);
     assert_int_equal(TS_TST_INFO_set_time(info, time), 1);
+    if (make->accuracy_s != 0) {
+        TS_ACCURACY *accuracy = TS_ACCURACY_new();
+        ASN1_INTEGER *seconds = ASN1_INTEGER_new();
+
+        assert_int_equal(ASN1_INTEGER_set(seconds, make->accuracy_s), 1);
+        assert_int_equal(TS_ACCURACY_set_seconds(accuracy, seconds), 1);
+        assert_int_equal(TS_TST_INFO_set_accuracy(info, accuracy), 1);
+        ASN1_INTEGER_free(seconds);
+        TS_ACCURACY_free(accuracy);
+    }
     len = i2d_TS_TST_INFO(info, &der);
     assert_true(len > 0);
     ASN1_GENERALIZEDTIME_free(time);

@@ -402,6 +402,77 @@ static void find_notation_manifest_of_other_form_refused(void **state)
     scene_stop(&scene);
 }
 
+#define NOTARY "application/vnd.cncf.notary.signature"
+#define JOSE "application/jose+json"
+
+/* A notation manifest with this artifactType, configuration and these layer types. */
+static void scene_notation(struct scene *scene, const char *artifact, const char *config,
+                           const char *layers, const char *content, char descriptor[1024])
+{
+    char blob[DIGEST_MAX_TEXT];
+    char digest[DIGEST_MAX_TEXT];
+    char text[512];
+    char body[4096];
+
+    digest_text(content, blob);
+    (void)snprintf(text, sizeof(text), "{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu}",
+                   layers, blob, strlen(content));
+    (void)snprintf(body, sizeof(body),
+                   "{\"schemaVersion\":2,\"mediaType\":\"" MANIFEST_OCI_IMAGE
+                   "\",%s\"config\":{\"mediaType\":\"%s\",\"digest\":\"sha256:"
+                   "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\"size\":2},"
+                   "\"layers\":[%s%s%s],\"subject\":{\"mediaType\":\"" MANIFEST_OCI_IMAGE
+                   "\",\"digest\":\"%s\",\"size\":5}}",
+                   artifact, config, text, content[0] == '2' ? "," : "",
+                   content[0] == '2' ? text : "", scene->subject_text);
+    digest_text(body, digest);
+    (void)scene_route(scene, 200, "Content-Type: " MANIFEST_OCI_IMAGE "\r\n", body,
+                      "/v2/acme/app/manifests/%s", digest);
+    (void)scene_route(scene, 200, "", content, "/v2/acme/app/blobs/%s", blob);
+    (void)snprintf(descriptor, 1024,
+                   "{\"mediaType\":\"" MANIFEST_OCI_IMAGE
+                   "\",\"digest\":\"%s\",\"size\":%zu,\"artifactType\":\"" NOTARY "\"}",
+                   digest, strlen(body));
+}
+
+static void find_notation_manifest_form_judged(void **state)
+{
+    static const struct {
+        const char *artifact;
+        const char *config;
+        const char *layer;
+        const char *content; /* "2…": the layer stands there twice */
+        bool is_good;
+    } rows[] = {
+        {"\"artifactType\":\"" NOTARY "\",", "application/vnd.oci.empty.v1+json", JOSE, "a", true},
+        {"", NOTARY, JOSE, "b", true},
+        {"\"artifactType\":\"" NOTARY "\",", "application/vnd.oci.empty.v1+json", JOSE, "2c",
+         false},
+        {"\"artifactType\":\"" NOTARY "\",", "application/vnd.oci.image.config.v1+json", JOSE, "d",
+         false},
+        {"\"artifactType\":\"" NOTARY "\",", NOTARY, JOSE, "e", false},
+        {"", NOTARY, "application/octet-stream", "f", false},
+    };
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        struct scene scene;
+        const struct evidence_set *set;
+        char descriptor[1024];
+
+        scene_start(&scene);
+        scene_notation(&scene, rows[i].artifact, rows[i].config, rows[i].layer, rows[i].content,
+                       descriptor);
+        (void)scene_page(&scene, "", "", descriptor);
+        set = scene_find(&scene);
+        assert_int_equal(set->count, 1);
+        assert_int_equal(set->items[0].kind,
+                         rows[i].is_good ? EVIDENCE_NOTATION_JWS : EVIDENCE_BROKEN);
+        assert_int_equal(set->items[0].failure.cause,
+                         rows[i].is_good ? GH_CAUSE_NONE : GH_NOTATION_MANIFEST_INVALID);
+        scene_stop(&scene);
+    }
+}
+
 static void find_over_limits_refused(void **state)
 {
     struct scene scene;
@@ -596,6 +667,7 @@ int main(void)
         cmocka_unit_test(find_pages_not_acceptable_incomplete),
         cmocka_unit_test(find_bad_candidates_broken),
         cmocka_unit_test(find_notation_manifest_of_other_form_refused),
+        cmocka_unit_test(find_notation_manifest_form_judged),
         cmocka_unit_test(find_over_limits_refused),
         cmocka_unit_test(find_stored_content_not_fetched),
         cmocka_unit_test(find_modes_ask_as_configured),
