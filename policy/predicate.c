@@ -41,7 +41,7 @@ enum predicate_index {
 /* A table of another file has no constant size here: a test compares the counts. */
 const struct predicate_alias predicate_aliases[] = {
     [PREDICATE_PROVENANCE] = {"slsa-provenance", predicate_provenance_types,
-                              predicate_provenance_keys, 8},
+                              predicate_provenance_keys, GH_COUNT(predicate_provenance_keys)},
     [PREDICATE_SPDX] = {"spdx", predicate_spdx_types, predicate_sbom_keys, 6},
     [PREDICATE_CYCLONEDX] = {"cyclonedx", predicate_cyclonedx_types, predicate_sbom_keys, 6},
     [PREDICATE_VEX] = {"openvex", predicate_vex_types, predicate_vex_keys, 2},

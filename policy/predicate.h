@@ -5,11 +5,14 @@
  *
  * Typed checks per alias (predicate_keys() lists them with their help):
  *   slsa-provenance     builder source ref commit workflow build_type level builder_levels
+ *                       parameters ignore_parameters
  *   spdx, cyclonedx     format must_contain must_not_contain licences denied_licences
- * min_components openvex             accept under_investigation vulnerability-scan  max_severity
- * max_count scanner max_age db_max_age accept unknown_as Text values are globs (crypto/pattern.h:
- * `*` within a segment, `**` across) and a list means "one of" (must_contain and must_not_contain:
- * "each of" and "none of").
+ *                       min_components
+ *   openvex             accept under_investigation
+ *   vulnerability-scan  max_severity max_count scanner max_age db_max_age accept unknown_as
+ *
+ * Text values are globs (crypto/pattern.h: `*` within a segment, `**` across) and a list means
+ * "one of" (must_contain and must_not_contain: "each of" and "none of").
  *
  * The build level a provenance proves is conservative. It is 1, unless
  *   - `builder_levels` (builder pattern: level) of the policy says otherwise for its builder, or
@@ -51,7 +54,8 @@ enum predicate_value {
     PREDICATE_INTEGER,  /* `min` to `max` */
     PREDICATE_DURATION, /* 90s, 15m, 12h, 7d, 2w */
     PREDICATE_COUNTS,   /* an integer, or a map of `choices` to integers */
-    PREDICATE_LEVELS    /* a map of globs to integers */
+    PREDICATE_LEVELS,   /* a map of globs to integers */
+    PREDICATE_PAIRS     /* a map of globs to globs */
 };
 
 /* One key that `check` accepts for an alias; `policy` makes schema and documentation from it. */

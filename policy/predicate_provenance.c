@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/sjson.h"
+#include "policy/predicate_parameters.h"
 #include "policy/predicate_setting.h"
 
 enum provenance_key {
@@ -14,7 +15,9 @@ enum provenance_key {
     PROVENANCE_WORKFLOW,
     PROVENANCE_BUILD_TYPE,
     PROVENANCE_LEVEL,
-    PROVENANCE_BUILDER_LEVELS
+    PROVENANCE_BUILDER_LEVELS,
+    PROVENANCE_PARAMETERS,
+    PROVENANCE_IGNORE_PARAMETERS
 };
 
 const struct predicate_key predicate_provenance_keys[] = {
@@ -40,8 +43,18 @@ const struct predicate_key predicate_provenance_keys[] = {
                                    "The level that builders of your own prove: glob of the "
                                    "builder's id to level.",
                                    NULL, 0, 3},
+    [PROVENANCE_PARAMETERS] =
+        {"parameters", PREDICATE_PAIRS,
+         "What the build was given from outside (externalParameters; in v0.2 "
+         "invocation.parameters): JSON pointer to value, both globs. Once this or "
+         "ignore_parameters is there, or level is 3, a parameter that neither names is refused; "
+         "source, ref, commit and workflow are judged by their own keys.",
+         NULL, 0, 0},
+    [PROVENANCE_IGNORE_PARAMETERS] = {"ignore_parameters", PREDICATE_PATTERNS,
+                                      "Parameters that may have any value: JSON pointers as globs, "
+                                      "with all below them.",
+                                      NULL, 0, 0},
 };
-const size_t predicate_provenance_key_count = GH_COUNT(predicate_provenance_keys);
 
 #define PROVENANCE_GITHUB_ISSUER "https://token.actions.githubusercontent.com"
 #define PROVENANCE_GITHUB_RUNNER "https://github.com/actions/runner/"
@@ -49,6 +62,7 @@ const size_t predicate_provenance_key_count = GH_COUNT(predicate_provenance_keys
 #define PROVENANCE_GENERATOR                                                                       \
     "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/"
 #define PROVENANCE_MAX_SOURCE_BYTES 2048
+#define PROVENANCE_MAX_KNOWN 12 /* members that have a key of their own */
 
 /* The build types under which the run that builds is the run that signs. */
 static const char *const provenance_github_types[] = {
@@ -408,6 +422,57 @@ static bool provenance_check_level(const struct predicate_check *check,
     return true;
 }
 
+/* Members of v1's parameters that the keys of the check judge; only the ones that were read. */
+static size_t provenance_known(const struct provenance *found,
+                               struct predicate_parameter out[PROVENANCE_MAX_KNOWN])
+{
+    const struct predicate_parameter known[PROVENANCE_MAX_KNOWN] = {
+        {"/workflow/repository", found->source_uri},
+        {"/configSource/uri", found->source_uri},
+        {"/source/uri", found->source_uri},
+        {"/source", found->source_uri},
+        {"/workflow/ref", found->ref},
+        {"/workflow/path", found->workflow},
+        {"/configSource/path", found->workflow},
+        {"/entryPoint", found->workflow},
+        {"/configSource/digest/gitCommit", found->commit},
+        {"/configSource/digest/sha1", found->commit},
+        {"/source/digest/gitCommit", found->commit},
+        {"/source/digest/sha1", found->commit},
+    };
+
+    memcpy(out, known, sizeof(known));
+    return PROVENANCE_MAX_KNOWN;
+}
+
+/* SLSA asks for this from level 3 on; below, where the policy speaks of parameters. */
+static bool provenance_check_parameters(const struct predicate_check *check,
+                                        const struct predicate_input *input,
+                                        const struct provenance *found, struct gh_error *err)
+{
+    const struct predicate_setting *level = &check->settings[PROVENANCE_LEVEL];
+    const struct predicate_setting *expected = &check->settings[PROVENANCE_PARAMETERS];
+    const struct predicate_setting *ignored = &check->settings[PROVENANCE_IGNORE_PARAMETERS];
+    struct predicate_parameter known[PROVENANCE_MAX_KNOWN];
+    const json_t *complete = sjson_pointer(input->predicate, "/metadata/completeness/parameters");
+
+    if (!expected->is_set && !ignored->is_set && !(level->is_set && level->number >= 3)) {
+        return true;
+    }
+    if (bytes_equal_cstr(input->type, PREDICATE_TYPE_SLSA_V02)) {
+        if (json_is_false(complete)) {
+            return gh_fail(err, GH_PARAMETERS_UNEXPECTED,
+                           "the builder does not claim that it lists all parameters "
+                           "(metadata.completeness.parameters is false)");
+        }
+        return predicate_parameters_judge(sjson_pointer(input->predicate, "/invocation/parameters"),
+                                          expected, ignored, NULL, 0, err);
+    }
+    return predicate_parameters_judge(
+        sjson_pointer(input->predicate, "/buildDefinition/externalParameters"), expected, ignored,
+        known, provenance_known(found, known), err);
+}
+
 bool predicate_provenance_judge(const struct predicate_check *check,
                                 const struct predicate_input *input, struct gh_error *err)
 {
@@ -422,5 +487,6 @@ bool predicate_provenance_judge(const struct predicate_check *check,
     GH_TRY(provenance_check_text(&check->settings[PROVENANCE_BUILD_TYPE], found.build_type,
                                  GH_BUILD_TYPE_MISMATCH, "the build type", err));
     GH_TRY(provenance_check_source(check, &found, err));
-    return provenance_check_certificate(input->signer, &found, err);
+    GH_TRY(provenance_check_certificate(input->signer, &found, err));
+    return provenance_check_parameters(check, input, &found, err);
 }

@@ -9,8 +9,7 @@
 
 #include "policy/predicate.h"
 
-extern const struct predicate_key predicate_provenance_keys[];
-extern const size_t predicate_provenance_key_count;
+extern const struct predicate_key predicate_provenance_keys[10];
 
 #define PREDICATE_TYPE_SLSA_V02 "https://slsa.dev/provenance/v0.2"
 #define PREDICATE_TYPE_SLSA_V1 "https://slsa.dev/provenance/v1"

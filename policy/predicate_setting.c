@@ -46,18 +46,24 @@ static bool setting_choice(const struct predicate_key *key, const char *text, si
                    text);
 }
 
-static bool setting_patterns(const char *const *texts, size_t count, struct predicate_setting *out,
-                             struct gh_error *err)
+static bool setting_globs(const char *const *texts, size_t count, struct pattern ***out,
+                          size_t *out_count, struct gh_error *err)
 {
-    out->patterns = calloc(count, sizeof(struct pattern *));
-    if (out->patterns == NULL) {
+    *out = calloc(count, sizeof(struct pattern *));
+    if (*out == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "out of memory");
     }
     for (size_t i = 0; i < count; i++) {
-        GH_TRY(pattern_new(PATTERN_GLOB, bytes_of(texts[i]), &out->patterns[i], err));
-        out->pattern_count++;
+        GH_TRY(pattern_new(PATTERN_GLOB, bytes_of(texts[i]), &(*out)[i], err));
+        ++*out_count;
     }
     return true;
+}
+
+static bool setting_patterns(const char *const *texts, size_t count, struct predicate_setting *out,
+                             struct gh_error *err)
+{
+    return setting_globs(texts, count, &out->patterns, &out->pattern_count, err);
 }
 
 static bool setting_texts(const struct predicate_option *option, struct predicate_setting *out,
@@ -110,7 +116,8 @@ static bool setting_check_shape(const struct predicate_key *key,
                                 const struct predicate_option *option, struct gh_error *err)
 {
     bool is_map = option->keys != NULL;
-    bool takes_map = key->value == PREDICATE_COUNTS || key->value == PREDICATE_LEVELS;
+    bool needs_map = key->value == PREDICATE_LEVELS || key->value == PREDICATE_PAIRS;
+    bool takes_map = key->value == PREDICATE_COUNTS || needs_map;
     bool takes_list = key->value == PREDICATE_PATTERNS || key->value == PREDICATE_TEXTS;
 
     if (option->value_count > PREDICATE_MAX_VALUES) {
@@ -120,9 +127,11 @@ static bool setting_check_shape(const struct predicate_key *key,
     if (option->value_count == 0) {
         return gh_fail(err, GH_POLICY_DENIED, "'%s' has no value", key->name);
     }
-    if ((is_map && !takes_map) || (!is_map && key->value == PREDICATE_LEVELS)) {
+    if ((is_map && !takes_map) || (!is_map && needs_map)) {
         return gh_fail(err, GH_POLICY_DENIED, "'%s' takes %s", key->name,
-                       is_map ? "a value or a list, not a map" : "a map of builder to level");
+                       is_map                           ? "a value or a list, not a map"
+                       : key->value == PREDICATE_LEVELS ? "a map of builder to level"
+                                                        : "a map of pointer to value");
     }
     if (!is_map && !takes_list && option->value_count > 1) {
         return gh_fail(err, GH_POLICY_DENIED, "'%s' takes one value, not a list", key->name);
@@ -161,6 +170,10 @@ bool predicate_setting_read(const struct predicate_key *key, const struct predic
         return setting_counts(key, option, out, err);
     case PREDICATE_LEVELS:
         return setting_levels(key, option, out, err);
+    case PREDICATE_PAIRS:
+        GH_TRY(setting_patterns(option->keys, option->value_count, out, err));
+        return setting_globs(option->values, option->value_count, &out->values, &out->value_count,
+                             err);
     }
     return gh_fail(err, GH_INTERNAL_ERROR, "a check's key of no known kind");
 }
@@ -170,9 +183,13 @@ void predicate_setting_done(struct predicate_setting *setting)
     for (size_t i = 0; i < setting->pattern_count; i++) {
         pattern_free(setting->patterns[i]);
     }
+    for (size_t i = 0; i < setting->value_count; i++) {
+        pattern_free(setting->values[i]);
+    }
     for (size_t i = 0; i < setting->text_count; i++) {
         free(setting->texts[i]);
     }
+    free((void *)setting->values);
     free((void *)setting->patterns);
     free((void *)setting->texts);
     free(setting->levels);

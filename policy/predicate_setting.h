@@ -14,8 +14,10 @@
 
 struct predicate_setting {
     bool is_set;
-    struct pattern **patterns; /* PATTERNS; the globs of LEVELS */
+    struct pattern **patterns; /* PATTERNS; the globs of LEVELS, the first ones of PAIRS */
     size_t pattern_count;
+    struct pattern **values; /* PAIRS: the second ones, as many */
+    size_t value_count;
     char **texts; /* TEXTS */
     size_t text_count;
     int64_t *levels;                       /* LEVELS: one per pattern */

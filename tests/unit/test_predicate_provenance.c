@@ -92,6 +92,123 @@ static void provenance_judge_v02_table_agrees(void **state)
     case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V02, rows, GH_COUNT(rows));
 }
 
+#define WITH(parameters)                                                                           \
+    "{'buildDefinition':{'buildType':'t','externalParameters':" parameters                         \
+    "},'runDetails':{'builder':{'id':'https://ci.example/v2'}}}"
+#define GIT "'workflow':{'repository':'https://h/r','ref':'refs/heads/main','path':'p'}"
+#define WITH02(more)                                                                               \
+    "{'builder':{'id':'https://ci.example/"                                                        \
+    "v2'},'buildType':'t','invocation':{'configSource':{'uri'"                                     \
+    ":'https://h/r','entryPoint':'e'}" more "}"
+#define LEVEL3 "level=3;builder_levels{https://ci.example/*=3"
+
+static void provenance_judge_parameters_unexpected_refused(void **state)
+{
+    static const struct case_row rows[] = {
+        /* nothing is asked: not looked at */
+        {"", WITH("{'inputs':{'x':'1'}}"), GH_CAUSE_NONE},
+        {"level=2;builder_levels{https://ci.example/*=3", WITH("{'inputs':{'x':'1'}}"),
+         GH_CAUSE_NONE},
+        /* level 3 asks by itself */
+        {LEVEL3, WITH("{" GIT "}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH("{" GIT ",'inputs':{},'vars':null,'args':[]}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH("{" GIT ",'inputs':{'x':'1'}}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("{" GIT ",'inputs':{'x':''}}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("{" GIT ",'inputs':{'x':false}}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("{" GIT ",'args':['--fast']}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("{" GIT ",'debug':1}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("'x'"), GH_PARAMETERS_UNEXPECTED},
+        /* a second source beside the one that was judged */
+        {LEVEL3, WITH("{" GIT ",'source':'https://h/other'}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("{" GIT ",'configSource':{'path':'other'}}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH("{" GIT ",'configSource':{'path':'p'}}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH("{'source':{'uri':'https://h/r','digest':{'sha1':'" COMMIT "'}}}"),
+         GH_CAUSE_NONE},
+        {LEVEL3, WITH("{'source':{'uri':'https://h/r','digest':{'sha1':'" COMMIT "','md5':'0'}}}"),
+         GH_PARAMETERS_UNEXPECTED},
+        /* expected by value */
+        {"parameters{/inputs/x=1", WITH("{" GIT ",'inputs':{'x':'1'}}"), GH_CAUSE_NONE},
+        {"parameters{/inputs/x=1", WITH("{" GIT ",'inputs':{'x':1}}"), GH_CAUSE_NONE},
+        {"parameters{/inputs/x=true", WITH("{" GIT ",'inputs':{'x':true}}"), GH_CAUSE_NONE},
+        {"parameters{/inputs/x=2", WITH("{" GIT ",'inputs':{'x':'1'}}"), GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/inputs/x=1", WITH("{" GIT ",'inputs':{'x':'11'}}"), GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/inputs/x=1", WITH("{" GIT ",'inputs':{'x':'1','y':'1'}}"),
+         GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/inputs/x=1", WITH("{" GIT "}"), GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/inputs/*=rel-*", WITH("{" GIT ",'inputs':{'x':'rel-1','y':'rel-2'}}"),
+         GH_CAUSE_NONE},
+        {"parameters{/inputs/*=1", WITH("{" GIT ",'inputs':{'x':{'y':'1'}}}"),
+         GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/args/0=a", WITH("{" GIT ",'args':['a']}"), GH_CAUSE_NONE},
+        {"parameters{/a~1b/c~0d=1", WITH("{" GIT ",'a/b':{'c~d':'1'}}"), GH_CAUSE_NONE},
+        {"parameters{/a/b=1", WITH("{" GIT ",'a/b':'1'}"), GH_PARAMETERS_UNEXPECTED},
+        /* an expectation binds what is known or ignored, too */
+        {"parameters{/workflow/ref=refs/tags/*", WITH("{" GIT "}"), GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/inputs/x=1;ignore_parameters=/inputs", WITH("{" GIT ",'inputs':{'x':'2'}}"),
+         GH_PARAMETERS_UNEXPECTED},
+        /* ignored, with all below */
+        {LEVEL3 ";ignore_parameters=/inputs,/vars",
+         WITH("{" GIT ",'inputs':{'x':{'y':[1,2]}},'vars':'v'}"), GH_CAUSE_NONE},
+        {"ignore_parameters=/inputs", WITH("{" GIT ",'inputs2':'1'}"), GH_PARAMETERS_UNEXPECTED},
+        {"ignore_parameters=/inputs/*", WITH("{" GIT ",'inputs':{'x':'1'},'vars':{'x':'1'}}"),
+         GH_PARAMETERS_UNEXPECTED},
+        {"ignore_parameters=/**", WITH("{" GIT ",'inputs':{'x':'1'},'vars':{'x':'1'}}"),
+         GH_CAUSE_NONE},
+    };
+
+    case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
+}
+
+static void provenance_judge_v02_parameters_unexpected_refused(void **state)
+{
+    static const struct case_row rows[] = {
+        {LEVEL3, WITH02("}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH02(",'parameters':{}}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH02(",'parameters':{'x':'1'}}"), GH_PARAMETERS_UNEXPECTED},
+        {LEVEL3, WITH02(",'parameters':['x']}"), GH_PARAMETERS_UNEXPECTED},
+        {"parameters{/x=1", WITH02(",'parameters':{'x':'1'}}"), GH_CAUSE_NONE},
+        {"ignore_parameters=/x", WITH02(",'parameters':{'x':'1'}}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH02("},'metadata':{'completeness':{'parameters':true}}"), GH_CAUSE_NONE},
+        {LEVEL3, WITH02("},'metadata':{'completeness':{'parameters':false}}"),
+         GH_PARAMETERS_UNEXPECTED},
+        {"", WITH02(",'parameters':{'x':'1'}}"), GH_CAUSE_NONE},
+    };
+
+    case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V02, rows, GH_COUNT(rows));
+}
+
+/* Names that no pattern can hold, deep trees: refused unless something above is ignored. */
+static void provenance_judge_parameters_long_names_bounded(void **state)
+{
+    char *text = calloc(1, 8192);
+    size_t used = 0;
+
+    assert_non_null(text);
+    used +=
+        (size_t)sprintf(text, "{'buildDefinition':{'buildType':'t','externalParameters':{'in':{'");
+    memset(text + used, 'n', 3000);
+    used += 3000;
+    (void)sprintf(text + used, "':'1'}}},'runDetails':{'builder':{'id':'b'}}}");
+    {
+        const struct case_row rows[] = {{"ignore_parameters=/x", text, GH_PARAMETERS_UNEXPECTED},
+                                        {"ignore_parameters=/in", text, GH_CAUSE_NONE}};
+
+        case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
+    }
+    free(text);
+}
+
+static void provenance_compile_parameters_shapes(void **state)
+{
+    static const char *const bad[] = {"parameters=x", "parameters=x,y", "ignore_parameters{/x=1"};
+    struct predicate_check *check = NULL;
+
+    for (size_t i = 0; i < GH_COUNT(bad); i++) {
+        assert_int_equal(case_compile("slsa-provenance", bad[i], &check), GH_POLICY_DENIED);
+        assert_null(check);
+    }
+}
+
 #define GENERATOR                                                                                  \
     "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/"                   \
     "generator_container_slsa3.yml@refs/tags/v2.0.0"
@@ -181,6 +298,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(provenance_judge_v1_table_agrees),
+        cmocka_unit_test(provenance_judge_parameters_unexpected_refused),
+        cmocka_unit_test(provenance_judge_v02_parameters_unexpected_refused),
+        cmocka_unit_test(provenance_judge_parameters_long_names_bounded),
+        cmocka_unit_test(provenance_compile_parameters_shapes),
         cmocka_unit_test(provenance_judge_v02_table_agrees),
         cmocka_unit_test(provenance_judge_generator_signed_by_another_refused),
         cmocka_unit_test(provenance_judge_generator_at_branch_is_level_one),
