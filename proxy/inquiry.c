@@ -16,6 +16,7 @@
 #include "proxy/helper.h"
 #include "proxy/layout.h"
 #include "proxy/upstream.h"
+#include "proxy/verification.h"
 #include "proxy/worker.h"
 
 struct inquiry {
@@ -100,6 +101,7 @@ static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct
     GH_TRY(upstream_client_new(worker_base(gateway->workers[0]), gateway->prom, &client, err));
     worker_attach(gateway->workers[0], WORKER_SLOT_UPSTREAM,
                   &(struct worker_member){.self = client, .on_stop = inquiry_free_client});
+    GH_TRY(verification_attach(gateway->workers[0], err));
     return worker_start(gateway->workers[0], err);
 }
 

@@ -47,6 +47,7 @@
 #include "proxy/trust_refresh.h"
 #include "proxy/upstream.h"
 #include "proxy/verdicts.h"
+#include "proxy/verification.h"
 #include "proxy/worker.h"
 
 #define SERVING_DRAIN_MS 20000
@@ -372,6 +373,7 @@ static bool serving_start_worker(struct serving *serving, unsigned index,
     GH_TRY(fill_worker_new(gateway->fills, worker, client, &fill, err));
     worker_attach(worker, WORKER_SLOT_FILL,
                   &(struct worker_member){.self = fill, .on_stop = fill_worker_free});
+    GH_TRY(verification_attach(worker, err));
     return worker_start(worker, err);
 }
 

@@ -239,8 +239,9 @@ void upstream_client_free(struct upstream_client *client)
     if (client == NULL) {
         return;
     }
+    client->is_stopping = true;
     while ((request = TAILQ_FIRST(&client->requests)) != NULL) {
-        upstream_request_free(request);
+        upstream_request_stop(request);
     }
     for (size_t i = 0; i < client->idle_count; i++) {
         curl_easy_cleanup(client->idle[i]);

@@ -74,6 +74,7 @@ struct upstream_client {
     CURL *idle[UPSTREAM_MAX_IDLE_EASY];
     size_t idle_count;
     uint32_t random_state;
+    bool is_stopping; /* takes no more requests */
 };
 
 /* Any thread. */
@@ -162,6 +163,8 @@ struct upstream_request {
 struct upstream_request *upstream_request_new(struct upstream_client *client,
                                               const struct upstream_ask *ask);
 void upstream_request_free(struct upstream_request *request);
+/* The client ends: tell whoever waits. Frees the request. */
+void upstream_request_stop(struct upstream_request *request);
 /* Look what can be done next. May free the request. */
 void upstream_request_step(struct upstream_request *request);
 /* Curl is done with the hop. May free the request. */

@@ -112,7 +112,7 @@ static bool request_copy_ask(struct upstream_request *request, const struct upst
 struct upstream_request *upstream_request_new(struct upstream_client *client,
                                               const struct upstream_ask *ask)
 {
-    struct upstream_request *request = calloc(1, sizeof(*request));
+    struct upstream_request *request = client->is_stopping ? NULL : calloc(1, sizeof(*request));
     int64_t now = upstream_now_ms();
 
     if (request == NULL) {
@@ -416,6 +416,16 @@ static void request_try(struct upstream_request *request, int64_t now)
         request_list_waiting(request, false);
         request->attempts++;
         request_start_hop(request);
+    }
+}
+
+void upstream_request_stop(struct upstream_request *request)
+{
+    if (request->is_cancelled) {
+        upstream_request_free(request);
+    } else {
+        request_fail(request, UPSTREAM_UNAVAILABLE, false, GH_UPSTREAM_UNAVAILABLE,
+                     "the gateway is stopping");
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <event2/event.h>
+#include <sys/queue.h>
 
 #include "metrics/text.h"
 #include "policy/evidence_record.h"
@@ -24,6 +25,11 @@
 
 #define VERIFICATION_RESERVED_BYTES ((int64_t)64 * 1024) /* of a search under way */
 
+/* A worker's verifications under way: when the worker stops they end, each with its answer. */
+struct verification_set {
+    TAILQ_HEAD(, verification) all;
+};
+
 struct verification_seat {
     struct flight_seat *seat;
     verification_fn fn;
@@ -34,7 +40,9 @@ struct verification_seat {
 enum verification_source { VERIFICATION_STORED = 0, VERIFICATION_FOUND, VERIFICATION_FALLBACK };
 
 struct verification {
-    struct verification_job job; /* first: what the verifier thread sees */
+    struct verification_job job;    /* first: what the verifier thread sees */
+    TAILQ_ENTRY(verification) link; /* among those of its worker that are not finished */
+    bool is_listed;
     struct gateway *gateway;
     struct worker *worker;
     struct generation *generation;
@@ -68,29 +76,6 @@ static void verification_reset(struct verification *v);
 static void verification_step(struct verification *v);
 static void verification_search(struct verification *v);
 
-static void verification_result_destroy(struct flight_result *base)
-{
-    struct verification_result *result = (struct verification_result *)base;
-
-    for (size_t i = 0; i < result->count; i++) {
-        verdict_unref(result->verdicts[i]);
-    }
-    free(result->verdicts);
-    free(result->fingerprints);
-    free(result);
-}
-
-struct verdict *verification_find(const struct verification_result *result,
-                                  const struct require *require)
-{
-    for (size_t i = 0; result != NULL && i < result->count; i++) {
-        if (digest_equal(&result->fingerprints[i], &require->fingerprint)) {
-            return result->verdicts[i];
-        }
-    }
-    return NULL;
-}
-
 static void verification_free(struct verification *v)
 {
     (void)__atomic_sub_fetch(&v->gateway->evidence_bytes, v->counted_bytes, __ATOMIC_RELAXED);
@@ -105,53 +90,6 @@ static void verification_free(struct verification *v)
     generation_unref(v->generation);
     free(v->tag);
     free(v);
-}
-
-/* A leaf that got no verdict in time is undecided; its reason is what stopped the rest. */
-static struct verdict *verification_undecided(const struct gh_error *error, int64_t now)
-{
-    struct verdict *verdict = verdict_new();
-
-    if (verdict != NULL) {
-        verdict->outcome = VERDICT_UNDECIDED;
-        verdict->error = *error;
-        verdict->made_unix_s = now;
-        verdict->until_unix_s = now;
-    }
-    return verdict;
-}
-
-static struct verification_result *verification_collect(struct verification *v,
-                                                        const struct gh_error *error)
-{
-    struct verification_result *result = calloc(1, sizeof(*result));
-    size_t count = v->job.leaf_count;
-
-    if (result == NULL) {
-        return NULL;
-    }
-    result->base.references = 1;
-    result->base.destroy = verification_result_destroy;
-    result->fingerprints = calloc(count + 1, sizeof(*result->fingerprints));
-    result->verdicts = calloc(count + 1, sizeof(*result->verdicts));
-    if (result->fingerprints == NULL || result->verdicts == NULL) {
-        verification_result_destroy(&result->base);
-        return NULL;
-    }
-    for (size_t i = 0; i < count; i++) {
-        /* While a verifier still works, what it writes may not be read. */
-        bool is_readable = !v->is_working && v->job.verdicts[i] != NULL;
-
-        result->fingerprints[i] = v->job.leaves[i].require->fingerprint;
-        result->verdicts[i] = is_readable ? verdict_ref(v->job.verdicts[i])
-                                          : verification_undecided(error, v->job.now_unix_s);
-        if (result->verdicts[i] == NULL) {
-            verification_result_destroy(&result->base);
-            return NULL;
-        }
-        result->count = i + 1;
-    }
-    return result;
 }
 
 /*
@@ -246,6 +184,21 @@ static void verification_keep(struct verification *v)
     }
 }
 
+static void verification_list(struct verification *v, bool is_listed)
+{
+    struct verification_set *set = worker_member(v->worker, WORKER_SLOT_GATE);
+
+    if (set == NULL || v->is_listed == is_listed) {
+        return;
+    }
+    v->is_listed = is_listed;
+    if (is_listed) {
+        TAILQ_INSERT_TAIL(&set->all, v, link);
+    } else {
+        TAILQ_REMOVE(&set->all, v, link);
+    }
+}
+
 /* Give what there is to everybody who waits. ERROR explains what is missing; may be NULL. */
 static void verification_finish(struct verification *v, const struct gh_error *error)
 {
@@ -258,6 +211,7 @@ static void verification_finish(struct verification *v, const struct gh_error *e
         return;
     }
     v->is_finished = true;
+    verification_list(v, false);
     if (!v->is_working) {
         if (v->source == VERIFICATION_STORED && error != NULL) {
             /* The registry was never asked: what old evidence lacks proves nothing. */
@@ -268,8 +222,8 @@ static void verification_finish(struct verification *v, const struct gh_error *e
         }
         verification_keep(v);
     }
-    result =
-        verification_collect(v, error != NULL && error->cause != GH_CAUSE_NONE ? error : &unknown);
+    result = verification_collect(
+        &v->job, !v->is_working, error != NULL && error->cause != GH_CAUSE_NONE ? error : &unknown);
     flight_finish(GH_TAKE(v->flight), result != NULL ? &result->base : NULL);
     referrers_cancel(GH_TAKE(v->search));
     wanted_cancel(GH_TAKE(v->fetch));
@@ -286,6 +240,30 @@ static void verification_fail(struct verification *v, enum gh_cause cause, const
 
     (void)gh_fail(&error, cause, "%s", text);
     verification_finish(v, &error);
+}
+
+static void verification_set_stop(void *self)
+{
+    struct verification_set *set = self;
+    struct verification *v;
+
+    while ((v = TAILQ_FIRST(&set->all)) != NULL) {
+        verification_fail(v, GH_UPSTREAM_UNAVAILABLE, "the gateway is stopping");
+    }
+    free(set);
+}
+
+bool verification_attach(struct worker *worker, struct gh_error *err)
+{
+    struct verification_set *set = calloc(1, sizeof(*set));
+
+    if (set == NULL) {
+        return gh_fail(err, GH_INTERNAL_ERROR, "no memory for verifications");
+    }
+    TAILQ_INIT(&set->all);
+    worker_attach(worker, WORKER_SLOT_GATE,
+                  &(struct worker_member){.self = set, .on_stop = verification_set_stop});
+    return true;
 }
 
 static void verification_on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -661,6 +639,7 @@ static void verification_begin(struct verification *v)
 {
     const struct timeval limit = {.tv_sec = v->generation->config->limits.verification_time_s};
 
+    verification_list(v, true);
     v->deadline = event_new(worker_base(v->worker), -1, 0, verification_on_deadline, v);
     if (v->deadline == NULL || event_add(v->deadline, &limit) != 0) {
         verification_fail(v, GH_INTERNAL_ERROR, "no memory for a deadline");

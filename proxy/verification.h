@@ -47,6 +47,9 @@ typedef void (*verification_fn)(void *ctx, const struct verification_result *res
 
 struct verification_seat;
 
+/* Give a new worker its place for verifications (WORKER_SLOT_GATE): they end when it stops. */
+GH_CHECKED bool verification_attach(struct worker *worker, struct gh_error *err);
+
 /*
  * Join or start. FN comes later, never from within this call. NULL when memory is out.
  *

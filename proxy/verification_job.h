@@ -14,6 +14,7 @@
 #include "proxy/wanted.h"
 
 struct prom;
+struct verification_result;
 
 #define VERIFICATION_JOB_MAX_OTHERS 8
 
@@ -51,5 +52,13 @@ GH_CHECKED bool verification_job_leaves(struct verification_job *job,
 /* Judge every leaf that has no verdict yet, until one asks for a base image. */
 void verification_job_run(struct verification_job *job);
 void verification_job_done(struct verification_job *job);
+
+/* A leaf that got no verdict in time is undecided; its reason is what stopped the rest. NULL when
+ * memory is out. */
+struct verdict *verification_undecided(const struct gh_error *error, int64_t now);
+/* New: the verdicts there are, and for the rest one that says ERROR. While a verifier still works,
+ * what it writes may not be read: then none IS_READABLE. NULL when memory is out. */
+struct verification_result *verification_collect(const struct verification_job *job,
+                                                 bool is_readable, const struct gh_error *error);
 
 #endif

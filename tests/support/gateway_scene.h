@@ -34,6 +34,7 @@
 #include "proxy/target.h"
 #include "proxy/upstream.h"
 #include "proxy/verdicts.h"
+#include "proxy/verification.h"
 #include "proxy/worker.h"
 #include "tests/support/fake_upstream.h"
 #include "tests/support/memory_loader.h"
@@ -191,6 +192,7 @@ GH_UNUSED static int scene_setup(void **state)
             upstream_client_new(worker_base(gateway->workers[i]), gateway->prom, &client, &err));
         worker_attach(gateway->workers[i], WORKER_SLOT_UPSTREAM,
                       &(struct worker_member){.self = client, .on_stop = scene_free_client});
+        assert_true(verification_attach(gateway->workers[i], &err));
         assert_true(worker_start(gateway->workers[i], &err));
     }
     *state = scene;

@@ -324,6 +324,29 @@ static void gate_worker_ends_while_waiting_for_another(void **state)
     content_unref(image);
 }
 
+/* The registry is silent: at every wait of the one that leads, whoever waits is answered. */
+static void gate_worker_ends_while_verifying_waiters_are_told(void **state)
+{
+    struct scene *scene = *state;
+    struct target target = scene_target(scene, "registry.test/closed/app");
+    struct content *image = scene_image("layer", LAYER);
+    struct outcome leads = {.scene = scene, .target = &target, .subject = image};
+    struct outcome waits = leads;
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "/v2/closed/app/referrers/%s", image->digest_text);
+    scene_route(scene, path, 404, "", "{}")->delay_ms = 300;
+    scene_run(scene, 0, outcome_ask, &leads);
+    scene_run(scene, 1, outcome_ask, &waits);
+    scene_run(scene, 0, outcome_leave, &leads);
+    worker_join(scene->gateway.workers[0]);
+    assert_true(scene_wait(&waits.done, 1));
+    assert_int_equal(waits.decision, DECIDE_UNDECIDED);
+    assert_int_equal(waits.cause, GH_UPSTREAM_UNAVAILABLE);
+    assert_int_equal(leads.done, 0);
+    content_unref(image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +361,7 @@ int main(void)
         SCENE_CASE(gate_leave_at_every_wait_is_not_called),
         SCENE_CASE(gate_decide_together_is_verified_once),
         SCENE_CASE(gate_worker_ends_while_waiting_for_another),
+        SCENE_CASE(gate_worker_ends_while_verifying_waiters_are_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

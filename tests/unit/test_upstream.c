@@ -1,4 +1,5 @@
 /* The registry client against a fake registry on loopback. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -680,6 +681,40 @@ static void cancel_under_way_never_called(void **state)
     scene_stop(&scene);
 }
 
+static void outcome_ask_again(void *ctx, struct upstream_result *result)
+{
+    struct outcome *out = ctx;
+    struct upstream_ask ask = {
+        .upstream = out->scene->upstream, .path = "/v2/again", .body_limit = 10};
+
+    outcome_on_done(ctx, result);
+    assert_null(upstream_fetch(out->scene->client, &ask, outcome_on_done, ctx));
+}
+
+static void client_free_tells_whoever_waits(void **state)
+{
+    struct scene scene = {0};
+    struct upstream_ask ask = {.path = "/v2/a", .body_limit = 10};
+    struct outcome outcomes[4] = {0};
+
+    scene_start(&scene, answer_hello, NULL);
+    ask.upstream = scene.upstream;
+    scene.pending = INT_MAX;
+    for (size_t i = 0; i < GH_COUNT(outcomes); i++) {
+        outcomes[i].scene = &scene;
+        assert_non_null(upstream_fetch(scene.client, &ask, outcome_ask_again, &outcomes[i]));
+        if (i == 1) { /* two are on their way, two have not begun */
+            (void)event_base_loop(scene.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        }
+    }
+    scene_stop(&scene);
+    for (size_t i = 0; i < GH_COUNT(outcomes); i++) {
+        assert_int_equal(outcomes[i].calls, 1);
+        assert_int_equal(outcomes[i].outcome, UPSTREAM_UNAVAILABLE);
+        assert_int_equal(outcomes[i].cause, GH_UPSTREAM_UNAVAILABLE);
+    }
+}
+
 static bool answer_bad_head(void *ctx, struct fake_call *call)
 {
     static const char two[] =
@@ -830,6 +865,7 @@ int main(void)
         cmocka_unit_test(metrics_no_answer_counted_as_error),
         cmocka_unit_test(fetch_many_at_once_bounded),
         cmocka_unit_test(cancel_under_way_never_called),
+        cmocka_unit_test(client_free_tells_whoever_waits),
         cmocka_unit_test(fetch_hostile_head_refused),
         cmocka_unit_test(stream_paused_and_resumed_whole),
     };
