@@ -100,6 +100,8 @@ struct fault {
 
 #define KEYED "signers: {a: {keys: [{file: cosign.pub}], "
 
+#define ROOTED "roots: {r: {trusted_root: root.json}}\n"
+
 static const struct fault faults[] = {
     {"", 0, 0, "empty"},
     {"a: [", 2, 1, "not valid YAML"},
@@ -205,6 +207,16 @@ static const struct fault faults[] = {
     {UP KEYED "witnesses: {threshold: 1, keys: [{name: w, file: b.pub}, {name: v, file: "
               "b.pub}]}}}\n",
      2, 100, "the key of one witness twice"},
+    {UP ROOTED "signers: {a: {keyless: {root: r, issuer: i}}}\n", 3, 24, "\"subject\" or"},
+    {UP ROOTED "signers: {a: {keyless: {root: r, subject: x}}}\n", 3, 24, "\"issuer\" or"},
+    {UP ROOTED "signers: {a: {keyless: {root: r, issuer: i, subject: x, subject_regex: y}}}\n", 3,
+     72, "only one of \"subject\""},
+    {UP ROOTED "signers: {a: {keyless: {root: r, issuer: i, subject: x, subjectRegex: y}}}\n", 3,
+     57, "unknown key"},
+    {UP ROOTED "signers: {a: {keyless: {root: r, issuer: i, subject: x, tlog: off}}}\n", 3, 63,
+     "expected timestamp: required"},
+    {UP ROOTED "signers: {a: {keyless: {root: none, issuer: i, subject: x}}}\n", 3, 31,
+     "the name of a root"},
     {UP "roots: {r: {}}\n", 2, 12, "expected exactly one of"},
     {USES "tests: [{image: ghcr.io/a/b, covered_by: []}]\n", 5, 42, "covered by [p]"},
     {USES "tests: [{image: ghcr.io/x/b, covered_by: [q]}]\n", 5, 43, "there is no policy"},

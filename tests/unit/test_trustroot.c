@@ -77,6 +77,8 @@ static void trustroot_parse_broken_member_refused(void **state)
     } rows[] = {
         {"", "mediaType", NULL, GH_TRUST_ROOT_MALFORMED},
         {"", "mediaType", "\"application/json\"", GH_TRUST_ROOT_MALFORMED},
+        {"", "mediaType", "\"application/vnd.dev.sigstore.signingconfig.v0.2+json\"",
+         GH_TRUST_ROOT_MALFORMED},
         {"", "mediaType", "\"application/vnd.dev.sigstore.trustedroot.v0.2+json\"", GH_CAUSE_NONE},
         {"", "unknown", "{}", GH_CAUSE_NONE},
         {"", "tlogs", "{}", GH_TRUST_ROOT_MALFORMED},
