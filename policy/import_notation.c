@@ -116,7 +116,10 @@ static bool import_notation_store(struct import_work *work, struct import_at at,
                    "._-") == strlen(store) - strlen(kinds[kind]) &&
             store[strlen(kinds[kind])] != '\0') {
             return import_refuse(
-                work, at, "its certificates are files; give --set %.80s=FILE for each", want);
+                work, at,
+                "no certificate of it was given; give the trust store's folder, or --set "
+                "%.80s=FILE for each",
+                want);
         }
     }
     return found > 0 || store == NULL ||

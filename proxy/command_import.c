@@ -14,6 +14,7 @@
 #include "metrics/text.h"
 #include "policy/import.h"
 #include "proxy/config_files.h"
+#include "proxy/import_truststore.h"
 
 #define IMPORT_MAX_INPUTS 256
 #define IMPORT_MAX_SETTINGS 256
@@ -36,6 +37,10 @@ static const char import_usage[] =
     "                            root:NAME=trusted_root.json, secret:NAMESPACE/NAME=key.pub,\n"
     "                            store:KIND:NAME=ca.pem, attestor:NAME=key.pub, lookaside=URL,\n"
     "                            occurrences=URL, cluster=LOCATION.NAME, observe=key.pub\n"
+    "\n"
+    "Of notation, FILE may be a folder: its configuration folder (trustpolicy.json beside\n"
+    "truststore/), or a trust store; the certificates of the stores are found there.\n"
+    "\n"
     "      --explain             print the class of every field to standard error\n"
     "  -h, --help                this text\n"
     "\n"
@@ -46,6 +51,9 @@ struct import_arguments {
     struct import_document documents[IMPORT_MAX_INPUTS];
     struct bytes_buf contents[IMPORT_MAX_INPUTS];
     struct import_pair settings[IMPORT_MAX_SETTINGS];
+    char *owned[2 * IMPORT_TRUSTSTORE_MAX_FILES + 1 +
+                IMPORT_MAX_SETTINGS]; /* of settings that came from a trust store */
+    size_t owned_count;
     char created[16];
     const char *out_dir;
     bool is_explaining;
@@ -147,21 +155,105 @@ static bool import_read_options(struct import_arguments *arguments, int argc, ch
     return is_good;
 }
 
-static bool import_read_documents(struct import_arguments *arguments, int argc, char **argv)
+static bool import_read_document(struct import_arguments *arguments, const char *path)
 {
-    for (int i = optind; i < argc; i++) {
-        size_t at = arguments->request.document_count;
-        struct gh_error err = {0};
-        unsigned mode;
+    size_t at = arguments->request.document_count;
+    struct gh_error err = {0};
+    unsigned mode;
 
-        if (!config_files_read(argv[i], IMPORT_MAX_BYTES, &arguments->contents[at], &mode, &err)) {
-            return import_complain(err.text, "");
+    if (at == IMPORT_MAX_INPUTS) {
+        return import_complain("too many files: ", path);
+    }
+    if (!config_files_read(path, IMPORT_MAX_BYTES, &arguments->contents[at], &mode, &err)) {
+        return import_complain(err.text, "");
+    }
+    arguments->documents[at] = (struct import_document){path, bytes_view(&arguments->contents[at])};
+    arguments->request.document_count++;
+    return true;
+}
+
+static bool import_take_certificate(void *ctx, char *name, char *path)
+{
+    struct import_arguments *arguments = ctx;
+
+    if (arguments->request.setting_count == IMPORT_MAX_SETTINGS) {
+        free(name);
+        free(path);
+        return false;
+    }
+    arguments->owned[arguments->owned_count++] = name;
+    arguments->owned[arguments->owned_count++] = path;
+    arguments->settings[arguments->request.setting_count++] = (struct import_pair){name, path};
+    return true;
+}
+
+/* The trust policy that stands beside a trust store, where none was named. As notation looks. */
+static bool import_read_beside(struct import_arguments *arguments, const char *folder)
+{
+    static const char *const names[] = {"trustpolicy.oci.json", "trustpolicy.json"};
+
+    for (size_t i = 0; i < GH_COUNT(names); i++) {
+        char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", folder, names[i]) < 0) {
+            return import_complain("no memory", "");
         }
-        arguments->documents[at] =
-            (struct import_document){argv[i], bytes_view(&arguments->contents[at])};
-        arguments->request.document_count++;
+        if (access(path, F_OK) == 0) {
+            arguments->owned[arguments->owned_count++] = path;
+            return import_read_document(arguments, path);
+        }
+        free(path);
+    }
+    return import_complain("no trust policy was named, and none is in ", folder);
+}
+
+/* What is written elsewhere must name files from there: a configuration's paths are its own. */
+static bool import_settle_paths(struct import_arguments *arguments)
+{
+    for (size_t i = 0; arguments->out_dir != NULL && i < arguments->request.setting_count; i++) {
+        struct import_pair *setting = &arguments->settings[i];
+        char *path;
+
+        if (setting->value[0] == '/' || access(setting->value, F_OK) != 0) {
+            continue; /* absolute, or no file at all: an address, a name */
+        }
+        path = realpath(setting->value, NULL);
+        if (path == NULL) {
+            return import_complain("cannot be read: ", setting->value);
+        }
+        arguments->owned[arguments->owned_count++] = path;
+        setting->value = path;
     }
     return true;
+}
+
+static bool import_is_folder(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static bool import_read_documents(struct import_arguments *arguments, int argc, char **argv)
+{
+    const char *folder = NULL;
+
+    for (int i = optind; i < argc; i++) {
+        struct gh_error err = {0};
+
+        if (!import_is_folder(argv[i])) {
+            if (!import_read_document(arguments, argv[i])) {
+                return false;
+            }
+        } else if (arguments->request.format != IMPORT_NOTATION || folder != NULL) {
+            return import_complain("found a folder, expected a file: ", argv[i]);
+        } else if (!import_truststore_walk(argv[i], import_take_certificate, arguments, &err)) {
+            return import_complain(err.text, "");
+        } else {
+            folder = argv[i];
+        }
+    }
+    return arguments->request.document_count > 0 || import_read_beside(arguments, folder);
 }
 
 /* Never over an existing file: a configuration in use must not change by a wrong folder. */
@@ -273,11 +365,14 @@ int command_import(int argc, char **argv)
     }
     (void)strftime(arguments->created, sizeof(arguments->created), "%Y-%m-%d", &tm);
     if (import_read_options(arguments, argc, argv) &&
-        import_read_documents(arguments, argc, argv)) {
+        import_read_documents(arguments, argc, argv) && import_settle_paths(arguments)) {
         status = import_files(arguments);
     }
     for (size_t i = 0; i < arguments->request.document_count; i++) {
         bytes_buf_done(&arguments->contents[i]);
+    }
+    for (size_t i = 0; i < arguments->owned_count; i++) {
+        free(arguments->owned[i]);
     }
     free(arguments);
     return status;
