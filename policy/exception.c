@@ -214,6 +214,16 @@ static void exception_renewals(struct compile *compile, const struct config_raw_
     }
 }
 
+/* A member that is there and says nothing is as good as missing. */
+static void exception_told(struct compile *compile, const struct config_raw_exception *raw,
+                           const char *member, const char *text)
+{
+    if (text[strspn(text, " \t\r\n")] == '\0') {
+        config_error(&compile->reader, compile_node(&raw->at, member),
+                     "%s: found nothing in it, expected a text", member);
+    }
+}
+
 static bool exception_compile(struct compile *compile, const struct config_raw_exception *raw,
                               struct exception *exception)
 {
@@ -232,6 +242,9 @@ static bool exception_compile(struct compile *compile, const struct config_raw_e
     exception_policies(compile, raw, exception);
     exception_images(compile, raw, exception);
     exception_waive(compile, raw, exception);
+    exception_told(compile, raw, "owner", raw->owner);
+    exception_told(compile, raw, "approved_by", raw->approved_by);
+    exception_told(compile, raw, "justification", raw->justification);
     exception_approval(compile, raw->approved_by, raw->owner, "approved_by",
                        compile_node(&raw->at, "approved_by"));
     exception_life(compile, raw->created_unix_s, raw->expires_unix_s, "\"created\"",

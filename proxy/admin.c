@@ -13,6 +13,7 @@
 #include "metrics/text.h"
 #include "policy/verdict.h"
 #include "proxy/ask.h"
+#include "proxy/audit_text.h"
 #include "proxy/exception_watch.h"
 #include "proxy/exchange.h"
 #include "proxy/gateway.h"
@@ -21,6 +22,7 @@
 #include "proxy/recorder.h"
 #include "proxy/respond.h"
 #include "proxy/serving.h"
+#include "proxy/verdicts.h"
 #include "proxy/worker.h"
 
 #define ADMIN_MAX_BODY 65536
@@ -176,6 +178,22 @@ static void admin_decision(struct admin *admin, struct exchange *x, struct bytes
     bytes_buf_done(&record);
 }
 
+/* As the register has it, with its digest. */
+static void admin_put_pattern(struct text *out, const struct image_pattern *pattern)
+{
+    char digest[DIGEST_MAX_TEXT] = "";
+    struct text name;
+
+    text_init(&name, 2048);
+    text_put(&name, pattern->text);
+    if (pattern->digest.alg != DIGEST_NONE) {
+        digest_format(&pattern->digest, digest);
+        text_printf(&name, "@%s", digest);
+    }
+    text_put_json(out, text_cstr(&name));
+    text_done(&name);
+}
+
 static void admin_put_exception(struct text *out, const struct snapshot *snapshot,
                                 const struct exception *exception,
                                 const struct exception_seen *seen, int64_t now)
@@ -217,7 +235,7 @@ static void admin_put_exception(struct text *out, const struct snapshot *snapsho
     text_put(out, "[");
     for (size_t i = 0; i < exception->image_count; i++) {
         text_put(out, i > 0 ? "," : "");
-        text_put_json(out, exception->images[i].text);
+        admin_put_pattern(out, &exception->images[i]);
     }
     text_put(out, "]}");
 }
@@ -313,34 +331,51 @@ struct admin_listing {
     size_t count;
 };
 
+static void admin_put_use(struct text *out, const struct verdict_cache_use *use)
+{
+    text_put_key(out, "last_used");
+    if (use->last_unix_s == 0) {
+        text_put(out, "null"); /* not since it was made */
+    } else {
+        text_put(out, "\"");
+        text_put_time(out, use->last_unix_s);
+        text_put(out, "\"");
+    }
+    text_put_key(out, "pulled_by");
+    text_put(out, "[");
+    for (size_t i = 0; i < use->who_count; i++) {
+        text_put(out, i > 0 ? "," : "");
+        text_put_json(out, use->who[i].name);
+    }
+    text_put(out, "]");
+}
+
 static bool admin_list_verdict(struct bytes key, struct bytes value, int64_t until_unix_s,
                                const struct verdict_cache_use *use, void *arg)
 {
+    static const char *const names[] = {"tenant", "image", "digest", "media_type", "tag"};
     struct admin_listing *listing = arg;
+    struct bytes parts[VERDICTS_KEY_PARTS];
     struct gh_error error = {0};
     struct verdict *verdict;
 
-    if (!verdict_decode(value, &verdict, &error)) {
+    if (!verdicts_key_read(key, parts) || !verdict_decode(value, &verdict, &error)) {
         return true;
     }
     text_put(listing->out, listing->count > 0 ? ",{" : "{");
-    text_put_key(listing->out, "about");
-    text_put_json_bytes(listing->out, key.data, key.len >= 32 ? key.len - 32 : key.len);
+    for (size_t i = 0; i < GH_COUNT(names); i++) {
+        text_put_key(listing->out, names[i]);
+        text_put_json_bytes(listing->out, parts[i].data, parts[i].len);
+    }
     text_put_key(listing->out, "verdict");
     text_put_json(listing->out, verdict->outcome == VERDICT_SATISFIED ? "allow" : "deny");
     text_put_key(listing->out, "until");
     text_put(listing->out, "\"");
     text_put_time(listing->out, until_unix_s);
     text_put(listing->out, "\"");
-    text_put_key(listing->out, "last_used");
-    text_printf(listing->out, "%lld", (long long)use->last_unix_s);
-    text_put_key(listing->out, "pulled_by");
-    text_put(listing->out, "[");
-    for (size_t i = 0; i < use->who_count; i++) {
-        text_put(listing->out, i > 0 ? "," : "");
-        text_put_json(listing->out, use->who[i].name);
-    }
-    text_put(listing->out, "]}");
+    admin_put_use(listing->out, use);
+    audit_text_rests(listing->out, verdict);
+    text_put(listing->out, "}");
     verdict_unref(verdict);
     return ++listing->count < ADMIN_MAX_VERDICTS;
 }

@@ -41,7 +41,7 @@ static void audit_text_put_error(struct text *out, const struct gh_error *error)
     audit_text_put(out, "message", error->text);
 }
 
-static void audit_text_put_rests(struct text *out, const struct verdict *verdict)
+void audit_text_rests(struct text *out, const struct verdict *verdict)
 {
     static const char *const labels[] = {
         [EVIDENCE_REST_KEY] = "key",           [EVIDENCE_REST_CERTIFICATE] = "certificate",
@@ -135,7 +135,7 @@ void audit_text_verdict(struct text *out, const struct verdict *verdict)
         audit_text_put_digest(out, &verdict->authorities[i]);
     }
     text_put(out, "]");
-    audit_text_put_rests(out, verdict);
+    audit_text_rests(out, verdict);
     audit_text_put_logs(out, verdict);
     audit_text_put_candidates(out, verdict);
     audit_text_put_logged(out, verdict);

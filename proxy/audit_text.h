@@ -23,4 +23,7 @@ void audit_text_passes(struct text *out, const struct decision *decision);
 /* tenant, kind, name, what, before, after */
 void audit_text_change(struct text *out, const struct config_change *change);
 
+/* "rests_on": the keys, certificates, roots and evidence of a verdict. */
+void audit_text_rests(struct text *out, const struct verdict *verdict);
+
 #endif

@@ -137,9 +137,15 @@ void known_edges_put(struct gateway *gateway, const struct target *target,
         !manifest_parse(parent->bytes, parent->media_type, &manifest, &error)) {
         return;
     }
-    children = calloc(manifest->item_count + 1, sizeof(*children));
+    children = calloc(manifest->item_count + 2, sizeof(*children));
     if (children == NULL) {
         return;
+    }
+    if (is_evidence) { /* to itself: clients ask for the digest that a tag told them */
+        children[count++] = (struct edge_child){.digest = parent->digest,
+                                                .kind = EDGE_EVIDENCE,
+                                                .size_bytes = parent->bytes.len,
+                                                .media_type = bytes_of(parent->media_type)};
     }
     if (manifest->has_config) {
         known_edge(&children[count++], &manifest->config,
@@ -155,6 +161,24 @@ void known_edges_put(struct gateway *gateway, const struct target *target,
         recent_put(gateway->recent, &key, NULL, now_unix_s, now_unix_s);
     }
     free(children);
+}
+
+bool known_is_evidence(struct gateway *gateway, const struct target *target,
+                       const struct digest *digest, int64_t now_unix_s)
+{
+    const struct cache_scope scope = known_scope(target);
+    struct edge_list list = {0};
+    bool is_known = false;
+
+    if (!edges_get(gateway->edges, &scope, digest, now_unix_s, &list)) {
+        return false;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        is_known = is_known || (list.parents[i].kind == EDGE_EVIDENCE &&
+                                digest_equal(&list.parents[i].digest, digest));
+    }
+    edge_list_done(&list);
+    return is_known;
 }
 
 bool known_parents(struct gateway *gateway, const struct target *target,

@@ -42,6 +42,9 @@ struct edge_list; /* cache/edges.h */
 /* Record what an allowed manifest, or readable evidence, leads to. Cheap when it is known. */
 void known_edges_put(struct gateway *gateway, const struct target *target,
                      const struct content *parent, bool is_evidence, int64_t now_unix_s);
+/* Whether DIGEST was served as readable evidence in this repository before. */
+bool known_is_evidence(struct gateway *gateway, const struct target *target,
+                       const struct digest *digest, int64_t now_unix_s);
 /* The manifests that lead to DIGEST in this repository, itself left out. *out: edge_list_done(). */
 bool known_parents(struct gateway *gateway, const struct target *target,
                    const struct digest *digest, int64_t now_unix_s, struct edge_list *out);

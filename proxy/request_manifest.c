@@ -134,7 +134,11 @@ static void request_on_evidence_subject(void *ctx, const struct pull_result *res
     request_pull_failed(r, result);
 }
 
-/* Whether the content is evidence by every type it declares, and what it is evidence of. */
+/*
+ * Whether the content is evidence by every type it declares, and what it is evidence of. A digest
+ * names no subject: what has none of its own is known from the evidence tag that led here before;
+ * then *subject stays empty.
+ */
 static bool request_is_evidence(struct request *r, struct digest *subject)
 {
     GH_OWN(manifest_freep) struct manifest *manifest = NULL;
@@ -148,8 +152,13 @@ static bool request_is_evidence(struct request *r, struct digest *subject)
         *subject = manifest->subject.digest;
         return true;
     }
-    *subject = r->evidence_subject;
-    return r->is_evidence_tag;
+    if (r->is_evidence_tag) {
+        *subject = r->evidence_subject;
+        return true;
+    }
+    *subject = (struct digest){.alg = DIGEST_NONE};
+    return r->route.is_digest &&
+           known_is_evidence(r->gateway, &r->target, &r->content->digest, gateway_now());
 }
 
 static bool request_try_evidence(struct request *r)
@@ -163,6 +172,10 @@ static bool request_try_evidence(struct request *r)
     r->has_evidence_checked = true;
     if (!request_is_evidence(r, &subject)) {
         return false;
+    }
+    if (subject.alg == DIGEST_NONE) {
+        request_serve_evidence(r);
+        return true;
     }
     known = pull_stored(r->gateway, &r->target, &subject);
     if (known != NULL) {

@@ -62,6 +62,23 @@ static bool verdicts_key_text(const struct verdicts_key *key, struct text *out)
     return text_ok(out);
 }
 
+bool verdicts_key_read(struct bytes key, struct bytes parts[VERDICTS_KEY_PARTS])
+{
+    for (size_t i = 0; i < VERDICTS_KEY_PARTS; i++) {
+        size_t len = 0;
+        uint8_t byte = 0;
+        struct gh_error ignored = {0};
+
+        while (bytes_u8(&key, &byte, &ignored) && byte >= '0' && byte <= '9' && len < 100000) {
+            len = len * 10 + (size_t)(byte - '0');
+        }
+        if (byte != ':' || !bytes_take(&key, len, &parts[i], &ignored)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key *key,
                              int64_t now_unix_s)
 {

@@ -32,6 +32,11 @@ struct verdict_cache_hooks;
 /* How the verdict cache holds verdicts. */
 extern const struct verdict_cache_hooks verdicts_hooks;
 
+/* What a stored key names: tenant, image, digest, media type, tag (where it was read), one or all
+ * authorities. False: it is none of ours. */
+#define VERDICTS_KEY_PARTS 6
+GH_CHECKED bool verdicts_key_read(struct bytes key, struct bytes parts[VERDICTS_KEY_PARTS]);
+
 /* A verdict that holds at NOW: its own reference, or NULL. */
 struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key *key,
                              int64_t now_unix_s);

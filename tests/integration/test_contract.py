@@ -190,3 +190,70 @@ def test_plain_scalars_are_read_as_yaml_1_2(tmp_path, text):
     file.write_text(text + '\nupstreams: {a.test: {url: "http://[::1]:5000/prefix"}}\n')
     result = run("check", "-c", str(file))
     assert result.returncode == 0, result.stderr
+
+
+# ---- evidence ----
+
+def test_evidence_by_the_digest_its_tag_told_can_be_read(images, fake, gateway):
+    digest = images.push()
+    signature = images.sign("team/app", digest)
+    assert gateway.manifest(APP, signature).status == 403  # a digest alone says nothing about whose evidence it is
+    assert gateway.head(f"/v2/{APP}/manifests/{digest.replace(':', '-')}.sig").headers["docker-content-digest"] == signature
+    answer = gateway.manifest(APP, signature)
+    assert (answer.status, answer.body) == (200, fake.repositories["team/app"].manifests[signature][1])
+    gateway.restart()
+    assert gateway.manifest(APP, signature).status == 200
+
+
+def test_evidence_of_one_repository_is_not_read_by_digest_in_another(images, fake, gateway):
+    digest = images.push()
+    signature = images.sign("team/app", digest)
+    assert gateway.manifest(APP, digest.replace(":", "-") + ".sig").status == 200
+    fake.repositories["team/other"].manifests[signature] = fake.repositories["team/app"].manifests[signature]
+    assert gateway.manifest(f"{UPSTREAM}/team/other", signature).status == 403
+
+
+def test_image_that_once_stood_under_an_evidence_tag_is_still_refused_by_digest(images, fake, gateway):
+    digest = images.push()
+    other = images.push(tag="other", files={"o": b"o"})
+    fake.repositories["team/app"].tags[digest.replace(":", "-") + ".sig"] = other
+    assert gateway.manifest(APP, digest.replace(":", "-") + ".sig").status == 403
+    assert gateway.manifest(APP, other).status == 403
+
+
+# ---- admin ----
+
+def test_verdicts_name_image_what_they_rest_on_and_their_times(images, gateway):
+    digest = images.signed()
+    assert gateway.manifest(APP, "v1").status == 200
+    listed = wait_until(lambda: json.loads(gateway.ask_admin("GET", "/v1/verdicts").body)["verdicts"], what="the verdict in the store")
+    assert len(listed) == 1
+    verdict = listed[0]
+    assert (verdict["tenant"], verdict["image"], verdict["digest"], verdict["tag"], verdict["verdict"]) == ("default", APP, digest, "", "allow")
+    assert {"key", "evidence"} <= {rest["kind"] for rest in verdict["rests_on"]}
+    for moment in (verdict["until"], verdict["last_used"] or verdict["until"]):
+        time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_exceptions_show_the_digest_they_are_for(images, fake, make_gateway, tmp_path):
+    digest = images.push()
+    now = time.time()
+    created, end = (time.strftime("%Y-%m-%d", time.gmtime(now + s)) for s in (-86400, 86400))
+    register = tmp_path / "exceptions.yaml"
+    register.write_text(json.dumps({"exceptions": [{
+        "id": "EXC-1", "images": [f"{APP}@{digest}", f"{UPSTREAM}/team/**"], "policies": ["ours"], "owner": "a@x", "approved_by": "b@x",
+        "justification": "j", "created": created, "expires": end}]}))
+    gateway = make_gateway(fake, exceptions=str(register), exceptions_approvers=["b@x"])
+    shown = json.loads(gateway.ask_admin("GET", "/v1/exceptions").body)["exceptions"]
+    assert shown[0]["images"] == [f"{APP}@{digest}", f"{UPSTREAM}/team/**"]
+
+
+@pytest.mark.parametrize("field", ["owner", "approved_by", "justification"])
+def test_exception_without_somebody_or_a_reason_is_an_error(fake, make_gateway, tmp_path, field):
+    register = tmp_path / "exceptions.yaml"
+    entry = {"id": "EXC-1", "images": [f"{APP}@sha256:{'0' * 64}"], "policies": ["ours"], "owner": "a@x", "approved_by": "b@x", "justification": "j",
+             "created": "2026-11-01", "expires": "2026-11-30", field: " "}
+    register.write_text(json.dumps({"exceptions": [entry]}))
+    gateway = make_gateway(fake, ready=False, exceptions=str(register), exceptions_approvers=["b@x", " "])
+    result = gateway.run("check", "-c", gateway.file)
+    assert result.returncode == 2 and field in result.stderr
