@@ -1,5 +1,6 @@
 #include "proxy/audit_sink.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -51,14 +52,21 @@ struct audit_sink {
 static bool audit_sink_read_cursor(const struct audit_sink *sink, uint64_t *seq)
 {
     FILE *file = fopen(sink->cursor, "re");
-    unsigned long long number = 0;
-    bool is_ok = file != NULL && fscanf(file, "%llu", &number) == 1;
+    char line[32];
+    char *end = line;
+    bool is_read;
 
-    if (file != NULL) {
-        (void)fclose(file);
+    if (file == NULL) {
+        return false;
     }
-    *seq = number;
-    return is_ok;
+    is_read = fgets(line, sizeof(line), file) != NULL;
+    (void)fclose(file);
+    if (!is_read || line[0] < '0' || line[0] > '9') { /* strtoull() would take signs and blanks */
+        return false;
+    }
+    errno = 0;
+    *seq = strtoull(line, &end, 10);
+    return errno == 0 && (*end == '\n' || *end == '\0');
 }
 
 /* Not synced: what a power loss takes back is delivered twice. */
@@ -91,14 +99,15 @@ static void audit_sink_lose(struct audit_sink *sink, uint64_t from, uint64_t to)
 /* The gap goes into the log, and so to the sink, too, as soon as it takes records again. */
 static void audit_sink_tell_loss(struct audit_sink *sink)
 {
+    const unsigned long long from = sink->lost_from;
+    const unsigned long long to = sink->lost_to;
     char members[128];
 
-    if (sink->lost_from == 0) {
+    if (from == 0) {
         return;
     }
-    (void)snprintf(members, sizeof(members), "\"from\":%llu,\"to\":%llu,\"lost\":%llu",
-                   (unsigned long long)sink->lost_from, (unsigned long long)sink->lost_to,
-                   (unsigned long long)(sink->lost_to - sink->lost_from + 1));
+    (void)snprintf(members, sizeof(members), "\"from\":%llu,\"to\":%llu,\"lost\":%llu", from, to,
+                   to - from + 1);
     if (!recorder_event(sink->gateway->recorder, "sink_gap", members)) {
         return;
     }
