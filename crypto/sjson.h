@@ -25,6 +25,15 @@ GH_UNUSED static inline void sjson_freep(json_t **doc)
 }
 
 /*
+ * From here on the process ends where memory for JSON is out. jansson 2.14 goes on when its token
+ * buffer cannot grow and then reads past it (its issue 362): ending is the only safe refusal. Once,
+ * at the start of a program that reads JSON of others.
+ *
+ * Threads: before there are any
+ */
+void sjson_end_without_memory(void);
+
+/*
  * Parse one document of any type.
  *
  * Gives: *out: new, caller frees with json_decref()

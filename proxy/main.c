@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/sjson.h"
 #include "gatehouse.h"
 #include "proxy/command_audit.h"
 #include "proxy/command_check.h"
@@ -97,6 +98,7 @@ static void main_help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    sjson_end_without_memory();
     if (argc < 2) {
         main_help(stderr);
         return 2;
