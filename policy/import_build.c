@@ -353,6 +353,7 @@ const char *import_wildcard(struct import_work *work, struct import_at at, const
             text_put_char(&out, *c);
         }
     }
+    work->is_exhausted = work->is_exhausted || !text_ok(&out);
     body = import_printf(work, "%s_regex: %s", key, import_quote(work, text_cstr(&out)));
     text_done(&out);
     return body;

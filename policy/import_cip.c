@@ -293,6 +293,9 @@ static bool import_cip_key(struct import_work *work, struct import_at key, struc
     if (!IMPORT_MAP(work, key, fields) || !import_cip_material(work, key, cip, &keys)) {
         return false;
     }
+    if (keys.count == 0) { /* memory was out */
+        return import_refuse(work, key, "no key was found");
+    }
     if (hash.node != NULL) {
         int word = import_word(work, hash, "sha256|sha224|sha384|sha512");
 

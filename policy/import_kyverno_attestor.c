@@ -243,6 +243,7 @@ static const char *import_kyverno_claims(struct import_work *work, struct import
                                 child->key);
             return NULL;
         }
+        work->is_exhausted = work->is_exhausted || !text_ok(&name);
         out = import_printf(work, "%s%s%s: %s", out, out[0] == '\0' ? "" : ", ", text_cstr(&name),
                             import_quote(work, glob));
         text_done(&name);

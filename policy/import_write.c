@@ -163,6 +163,7 @@ static void import_put_exceptions(struct import_work *work)
                     "    created: %s\n    expires: %s\n",
                     request->created, request->expires);
     }
+    work->is_exhausted = work->is_exhausted || !text_ok(&text);
     if (count > 0) {
         struct import_at at = work->policies[0].at;
         const char *name =
