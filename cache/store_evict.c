@@ -38,7 +38,7 @@ void store_touch(struct store *store, enum store_db db, struct bytes key, int64_
     struct store_use **slot = &shard->uses[(hash / STORE_SHARDS) % STORE_USE_SLOTS];
     struct store_use *use;
 
-    if (key.len == 0 || key.len > STORE_MAX_USE_KEY) {
+    if (key.len == 0 || key.len > STORE_MAX_USE_KEY || now_unix_s <= 0) {
         return;
     }
     LOCK_HOLD(&shard->lock);

@@ -401,7 +401,7 @@ static struct verdict_entry *verdict_load(struct verdict_cache *cache, uint64_t 
 
 /* In memory. Takes out what has ended. */
 static bool verdict_get_memory(struct verdict_cache *cache, uint64_t hash, struct bytes key,
-                               int64_t now_unix_s, const char *who, void **object)
+                               int64_t now_unix_s, bool is_use, const char *who, void **object)
 {
     struct verdict_shard *shard = verdict_shard_of(cache, hash);
     struct verdict_entry *gone = NULL;
@@ -416,8 +416,10 @@ static bool verdict_get_memory(struct verdict_cache *cache, uint64_t hash, struc
         } else if (entry != NULL) {
             cache->hooks.ref(entry->object);
             *object = entry->object;
-            verdict_note_use(entry, who, now_unix_s);
-            if (shard->newest != entry) {
+            if (is_use) {
+                verdict_note_use(entry, who, now_unix_s);
+            }
+            if (is_use && shard->newest != entry) {
                 verdict_order_remove(shard, entry);
                 verdict_order_add(shard, entry);
             }
@@ -428,8 +430,9 @@ static bool verdict_get_memory(struct verdict_cache *cache, uint64_t hash, struc
     return found;
 }
 
-enum verdict_cache_result verdict_cache_get(struct verdict_cache *cache, struct bytes key,
-                                            int64_t now_unix_s, const char *who, void **object)
+enum verdict_cache_result verdict_cache_find(struct verdict_cache *cache, struct bytes key,
+                                             int64_t now_unix_s, bool is_use, const char *who,
+                                             void **object)
 {
     uint64_t hash = verdict_hash(cache, key);
     struct verdict_shard *shard = verdict_shard_of(cache, hash);
@@ -438,7 +441,7 @@ enum verdict_cache_result verdict_cache_get(struct verdict_cache *cache, struct 
     uint64_t drops;
     bool kept;
 
-    if (verdict_get_memory(cache, hash, key, now_unix_s, who, object)) {
+    if (verdict_get_memory(cache, hash, key, now_unix_s, is_use, who, object)) {
         return VERDICT_CACHE_MEMORY;
     }
     drops = atomic_load(&cache->drops);
@@ -452,15 +455,23 @@ enum verdict_cache_result verdict_cache_get(struct verdict_cache *cache, struct 
         if (kept) {
             cache->hooks.ref(entry->object);
             *object = entry->object;
+        }
+        if (kept && is_use) {
             verdict_note_use(entry, who, now_unix_s);
             verdict_insert(cache, shard, entry, &gone);
         }
     }
-    if (!kept) { /* something was revoked meanwhile, maybe this: verify again */
+    if (!kept || !is_use) { /* something was revoked meanwhile, maybe this: verify again */
         verdict_entry_free(cache, entry);
     }
     verdict_entry_free(cache, gone);
     return kept ? VERDICT_CACHE_STORED : VERDICT_CACHE_MISS;
+}
+
+enum verdict_cache_result verdict_cache_get(struct verdict_cache *cache, struct bytes key,
+                                            int64_t now_unix_s, const char *who, void **object)
+{
+    return verdict_cache_find(cache, key, now_unix_s, true, who, object);
 }
 
 /* --- changes --- */

@@ -64,6 +64,11 @@ enum verdict_cache_result {
 enum verdict_cache_result verdict_cache_get(struct verdict_cache *cache, struct bytes key,
                                             int64_t now_unix_s, const char *who, void **object);
 
+/* The same; where it is no use, nothing is remembered of it: not the time, and nothing is moved. */
+enum verdict_cache_result verdict_cache_find(struct verdict_cache *cache, struct bytes key,
+                                             int64_t now_unix_s, bool is_use, const char *who,
+                                             void **object);
+
 struct verdict_cache_entry {
     struct bytes key;
     struct bytes value; /* encoded */

@@ -7,29 +7,26 @@
 #include <openssl/crypto.h>
 
 #include "cache/decision_store.h"
-#include "cache/verdict_cache.h"
 #include "crypto/sjson.h"
 #include "metrics/log.h"
 #include "metrics/text.h"
-#include "policy/verdict.h"
 #include "proxy/ask.h"
-#include "proxy/audit_text.h"
 #include "proxy/exception_watch.h"
 #include "proxy/exchange.h"
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/helper.h"
+#include "proxy/listing.h"
 #include "proxy/recorder.h"
+#include "proxy/reevaluation.h"
 #include "proxy/respond.h"
 #include "proxy/serving.h"
-#include "proxy/verdicts.h"
 #include "proxy/worker.h"
 
 #define ADMIN_MAX_BODY 65536
 #define ADMIN_MAX_ANSWER (64u * 1024 * 1024)
 #define ADMIN_MAX_IMAGES 64
 #define ADMIN_MAX_TENANT 128
-#define ADMIN_MAX_VERDICTS 10000
 
 struct admin {
     struct serving *serving;
@@ -44,6 +41,7 @@ struct admin_call {
     struct admin *admin;
     struct exchange *x; /* NULL once the client left */
     void (*run)(struct admin_call *call);
+    struct listing_filter filter;
     struct text body;   /* of the request */
     struct text answer; /* of the blocking call */
     unsigned status;
@@ -326,68 +324,38 @@ static void admin_run_reload(struct admin_call *call)
     text_put(&call->answer, "}");
 }
 
-struct admin_listing {
-    struct text *out;
-    size_t count;
-};
-
-static void admin_put_use(struct text *out, const struct verdict_cache_use *use)
-{
-    text_put_key(out, "last_used");
-    if (use->last_unix_s == 0) {
-        text_put(out, "null"); /* not since it was made */
-    } else {
-        text_put(out, "\"");
-        text_put_time(out, use->last_unix_s);
-        text_put(out, "\"");
-    }
-    text_put_key(out, "pulled_by");
-    text_put(out, "[");
-    for (size_t i = 0; i < use->who_count; i++) {
-        text_put(out, i > 0 ? "," : "");
-        text_put_json(out, use->who[i].name);
-    }
-    text_put(out, "]");
-}
-
-static bool admin_list_verdict(struct bytes key, struct bytes value, int64_t until_unix_s,
-                               const struct verdict_cache_use *use, void *arg)
-{
-    static const char *const names[] = {"tenant", "image", "digest", "media_type", "tag"};
-    struct admin_listing *listing = arg;
-    struct bytes parts[VERDICTS_KEY_PARTS];
-    struct gh_error error = {0};
-    struct verdict *verdict;
-
-    if (!verdicts_key_read(key, parts) || !verdict_decode(value, &verdict, &error)) {
-        return true;
-    }
-    text_put(listing->out, listing->count > 0 ? ",{" : "{");
-    for (size_t i = 0; i < GH_COUNT(names); i++) {
-        text_put_key(listing->out, names[i]);
-        text_put_json_bytes(listing->out, parts[i].data, parts[i].len);
-    }
-    text_put_key(listing->out, "verdict");
-    text_put_json(listing->out, verdict->outcome == VERDICT_SATISFIED ? "allow" : "deny");
-    text_put_key(listing->out, "until");
-    text_put(listing->out, "\"");
-    text_put_time(listing->out, until_unix_s);
-    text_put(listing->out, "\"");
-    admin_put_use(listing->out, use);
-    audit_text_rests(listing->out, verdict);
-    text_put(listing->out, "}");
-    verdict_unref(verdict);
-    return ++listing->count < ADMIN_MAX_VERDICTS;
-}
-
 static void admin_run_verdicts(struct admin_call *call)
 {
-    struct admin_listing listing = {.out = &call->answer};
-
     call->status = 200;
-    text_put(&call->answer, "{\"verdicts\":[");
-    verdict_cache_each(call->admin->gateway->verdicts, NULL, admin_list_verdict, &listing);
-    text_put(&call->answer, "]}");
+    listing_verdicts(call->admin->gateway, &call->filter, &call->answer);
+}
+
+static void admin_run_decisions(struct admin_call *call)
+{
+    call->status = 200;
+    listing_decisions(call->admin->gateway, &call->filter, &call->answer);
+}
+
+static void admin_list(struct admin_call *call, void (*run)(struct admin_call *call))
+{
+    struct gh_error error = {0};
+
+    if (listing_read(http1_head_query(exchange_head(call->x)), gateway_now(), &call->filter,
+                     &error)) {
+        admin_block(call, run);
+    } else {
+        admin_error(call->x, 400, "UNSUPPORTED", error.text);
+    }
+}
+
+static void admin_reevaluation(struct admin *admin, struct exchange *x)
+{
+    struct text text;
+
+    text_init(&text, ADMIN_MAX_ANSWER);
+    reevaluation_put(serving_reevaluation(admin->serving), &text);
+    admin_send(x, 200, &text);
+    text_done(&text);
 }
 
 /* ---- POST /v1/verify ---- */
@@ -508,7 +476,11 @@ static bool admin_get(struct admin_call *call, struct exchange *x, struct bytes 
     } else if (bytes_equal_cstr(path, "/v1/exceptions")) {
         admin_exceptions(call->admin, x);
     } else if (bytes_equal_cstr(path, "/v1/verdicts")) {
-        admin_block(call, admin_run_verdicts);
+        admin_list(call, admin_run_verdicts);
+    } else if (bytes_equal_cstr(path, "/v1/decisions")) {
+        admin_list(call, admin_run_decisions);
+    } else if (bytes_equal_cstr(path, "/v1/reevaluation")) {
+        admin_reevaluation(call->admin, x);
     } else if (bytes_equal_cstr(path, "/v1/pending")) {
         admin_error(x, 404, "UNSUPPORTED", "pending pushes are not supported yet");
     } else {

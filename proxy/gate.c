@@ -354,15 +354,41 @@ static void gate_finish(struct gate_run *run)
 
 static void gate_pending_over(struct gate_run *run);
 
-/* Copy what a verification found into the places that are still empty. */
-static void gate_take(const struct decide_plan *plan, struct verdict **verdicts,
+/* What was verified for somebody was used by them, from the first time on. */
+static void gate_note_use(struct gate_run *run, const struct digest *digest, const char *media_type,
+                          const char *tag, const struct decide_leaf *leaf)
+{
+    const struct verdicts_key key = {.target = &run->target,
+                                     .digest = digest,
+                                     .media_type = media_type,
+                                     .tag = tag,
+                                     .require = leaf->require,
+                                     .is_all_authorities = leaf->is_all_authorities,
+                                     .who = run->principal};
+
+    if (!run->is_explaining && run->at_unix_s == 0) {
+        verdicts_note_use(run->gateway, &key, run->now_unix_s);
+    }
+}
+
+/* Copy what a verification found into the places of RUN, or of a child of it, that are empty. */
+static void gate_take(struct gate_run *run, struct gate_child *child,
                       const struct verification_result *result)
 {
-    for (size_t i = 0; i < plan->leaf_count; i++) {
-        struct verdict *found = verification_find(result, plan->leaves[i].require);
+    struct verdict **verdicts = child != NULL ? child->verdicts : run->verdicts;
 
-        if (verdicts[i] == NULL && found != NULL) {
-            verdicts[i] = verdict_ref(found);
+    for (size_t i = 0; i < run->plan.leaf_count; i++) {
+        const struct decide_leaf *leaf = &run->plan.leaves[i];
+        struct verdict *found = verification_find(result, leaf->require);
+
+        if (verdicts[i] != NULL || found == NULL) {
+            continue;
+        }
+        verdicts[i] = verdict_ref(found);
+        if (found->outcome == VERDICT_SATISFIED && child != NULL) {
+            gate_note_use(run, &child->digest, child->media_type, NULL, leaf);
+        } else if (found->outcome == VERDICT_SATISFIED) {
+            gate_note_use(run, &run->subject->digest, run->subject->media_type, run->tag, leaf);
         }
     }
 }
@@ -372,7 +398,7 @@ static void gate_on_subject(void *ctx, const struct verification_result *result)
     struct gate_run *run = ctx;
 
     run->seat = NULL;
-    gate_take(&run->plan, run->verdicts, result);
+    gate_take(run, NULL, result);
     gate_pending_over(run);
 }
 
@@ -381,7 +407,7 @@ static void gate_on_child(void *ctx, const struct verification_result *result)
     struct gate_child *child = ctx;
 
     child->seat = NULL;
-    gate_take(&child->run->plan, child->verdicts, result);
+    gate_take(child->run, child, result);
     gate_pending_over(child->run);
 }
 

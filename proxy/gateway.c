@@ -35,3 +35,8 @@ int64_t gateway_now(void)
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
     return now.tv_sec;
 }
+
+int64_t gateway_use_time(const struct gateway *gateway)
+{
+    return gateway->is_background ? 0 : gateway_now();
+}

@@ -53,6 +53,8 @@ struct gateway {
     struct prom *prom;             /* may be NULL */
     struct log *log;               /* may be NULL */
     bool is_stored_only;           /* nothing is asked of registries: only what is stored counts */
+    bool is_background; /* besides: nothing counts as used, what is old or would be denied
+                           is left to whoever asks for it */
     struct exception_watch *exceptions; /* may be NULL */
     struct session_set *sessions;       /* NULL without clients */
     uint8_t token_key[32];              /* of tenants that configure none */
@@ -76,5 +78,7 @@ void gateway_adopt(struct gateway *gateway, struct generation *generation);
 
 /* Wall clock, unix seconds. */
 int64_t gateway_now(void);
+/* When what is looked up now was used; 0: it was not. */
+int64_t gateway_use_time(const struct gateway *gateway);
 
 #endif

@@ -21,6 +21,7 @@
 
 struct inquiry {
     struct gateway gateway;
+    bool is_within; /* the stores are another's */
     const struct inquiry_question *question;
     /* the answer, from the worker */
     pthread_mutex_t mutex;
@@ -81,17 +82,12 @@ static void inquiry_answer_with(struct generation *generation, struct layout *la
     }
 }
 
-static bool inquiry_start(struct inquiry *inquiry, struct config *config, struct layout *layout,
+static bool inquiry_start(struct inquiry *inquiry, struct generation *generation,
                           struct gh_error *err)
 {
     struct gateway *gateway = &inquiry->gateway;
-    struct generation *generation = NULL;
     struct upstream_client *client;
 
-    GH_TRY(generation_new(config, 1, NULL, &generation, err));
-    if (layout != NULL) {
-        inquiry_answer_with(generation, layout);
-    }
     gateway_adopt(gateway, generation);
     GH_TRY(flights_new(&gateway->flights, err));
     GH_TRY(helper_pool_new(1, &gateway->helpers, err));
@@ -118,25 +114,67 @@ static bool inquiry_open_store(struct inquiry *inquiry, const char *path, struct
     return edges_new(inquiry->gateway.store, &inquiry->gateway.edges, err);
 }
 
+static struct inquiry *inquiry_alloc(void)
+{
+    struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+
+    if (inquiry != NULL) {
+        lock_init(&inquiry->gateway.lock, GH_RANK_CONFIG);
+        (void)pthread_mutex_init(&inquiry->mutex, NULL);
+        (void)pthread_cond_init(&inquiry->cond, NULL);
+    }
+    return inquiry;
+}
+
 static bool inquiry_make(struct config *config, const char *path, struct layout *layout,
                          struct inquiry **out, struct gh_error *err)
 {
-    GH_OWN(inquiry_freep) struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+    GH_OWN(inquiry_freep) struct inquiry *inquiry = inquiry_alloc();
+    struct generation *generation = NULL;
 
     if (inquiry == NULL) {
         config_unref(config);
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory");
     }
-    lock_init(&inquiry->gateway.lock, GH_RANK_CONFIG);
-    (void)pthread_mutex_init(&inquiry->mutex, NULL);
-    (void)pthread_cond_init(&inquiry->cond, NULL);
     if (!inquiry_open_store(inquiry, path, err)) {
         config_unref(config);
         return false;
     }
-    GH_TRY(inquiry_start(inquiry, config, layout, err));
+    GH_TRY(generation_new(config, 1, NULL, &generation, err));
+    if (layout != NULL) {
+        inquiry_answer_with(generation, layout);
+    }
+    GH_TRY(inquiry_start(inquiry, generation, err));
     *out = GH_TAKE(inquiry);
     return true;
+}
+
+bool inquiry_new_within(const struct gateway *live, struct generation *generation,
+                        struct inquiry **out, struct gh_error *err)
+{
+    GH_OWN(inquiry_freep) struct inquiry *inquiry = inquiry_alloc();
+
+    if (inquiry == NULL) {
+        return gh_fail(err, GH_INTERNAL_ERROR, "no memory");
+    }
+    inquiry->is_within = true;
+    inquiry->gateway.is_stored_only = true;
+    inquiry->gateway.is_background = true;
+    inquiry->gateway.store = live->store;
+    inquiry->gateway.blobs = live->blobs;
+    inquiry->gateway.verdicts = live->verdicts;
+    inquiry->gateway.edges = live->edges;
+    inquiry->gateway.answers = live->answers;
+    inquiry->gateway.recorder = live->recorder;
+    inquiry->gateway.log = live->log;
+    GH_TRY(inquiry_start(inquiry, generation_ref(generation), err));
+    *out = GH_TAKE(inquiry);
+    return true;
+}
+
+struct gateway *inquiry_gateway(struct inquiry *inquiry)
+{
+    return &inquiry->gateway;
 }
 
 bool inquiry_new(struct config *config, struct inquiry **out, struct gh_error *err)
@@ -174,9 +212,11 @@ void inquiry_free(struct inquiry *inquiry)
     }
     flights_free(gateway->flights);
     generation_unref(gateway->generation);
-    answers_free(gateway->answers);
-    edges_free(gateway->edges);
-    store_close(gateway->store);
+    if (!inquiry->is_within) {
+        answers_free(gateway->answers);
+        edges_free(gateway->edges);
+        store_close(gateway->store);
+    }
     lock_done(&gateway->lock);
     (void)pthread_cond_destroy(&inquiry->cond);
     (void)pthread_mutex_destroy(&inquiry->mutex);

@@ -11,6 +11,8 @@
 #include "policy/decide.h"
 
 struct config;
+struct gateway;
+struct generation;
 struct gh_error;
 struct inquiry;
 struct layout;
@@ -37,6 +39,17 @@ GH_CHECKED bool inquiry_new_stored(struct config *config, const char *path, stru
  */
 GH_CHECKED bool inquiry_new_layout(struct config *config, struct layout *layout,
                                    struct inquiry **out, struct gh_error *err);
+/*
+ * Inside a running gateway, in the background: by GENERATION, from what LIVE has stored alone. What
+ * is satisfied is kept and recorded there, and counts as used by nobody; what is not, or rests on
+ * what is old, is left to whoever asks for it.
+ *
+ * Takes: live: borrowed, outlives the inquiry; generation: its own reference
+ */
+GH_CHECKED bool inquiry_new_within(const struct gateway *live, struct generation *generation,
+                                   struct inquiry **out, struct gh_error *err);
+/* The gateway inside, for what needs no worker. Borrowed. */
+struct gateway *inquiry_gateway(struct inquiry *inquiry);
 void inquiry_free(struct inquiry *inquiry);
 GH_DEFINE_FREEP(inquiry, struct inquiry)
 

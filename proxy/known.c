@@ -81,7 +81,7 @@ bool known_manifest(struct gateway *gateway, const struct target *target,
     struct edge_list list = {0};
     bool is_known = false;
 
-    if (!edges_get(gateway->edges, &scope, digest, gateway_now(), &list)) {
+    if (!edges_get(gateway->edges, &scope, digest, gateway_use_time(gateway), &list)) {
         return false;
     }
     for (size_t i = 0; i < list.count; i++) {
@@ -207,7 +207,7 @@ bool known_blob_get(struct gateway *gateway, const struct digest *digest, struct
 {
     struct manifest_record record;
 
-    if (!manifest_store_get(gateway->store, digest, gateway_now(), &record)) {
+    if (!manifest_store_get(gateway->store, digest, gateway_use_time(gateway), &record)) {
         return false;
     }
     *out = record.content;
@@ -247,7 +247,8 @@ struct evidence_record *known_evidence_get(struct gateway *gateway, const struct
     GH_OWN(bytes_buf_done) struct bytes_buf stored = {0};
     struct gh_error error = {0};
 
-    if (!evidence_index_get(gateway->store, &scope, subject, gateway_now(), &stored, made_unix_s) ||
+    if (!evidence_index_get(gateway->store, &scope, subject, gateway_use_time(gateway), &stored,
+                            made_unix_s) ||
         !evidence_record_decode(bytes_view(&stored), &record, &error)) {
         return NULL;
     }

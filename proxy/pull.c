@@ -93,7 +93,7 @@ struct content *pull_stored(struct gateway *gateway, const struct target *target
     if (recent_get(gateway->recent, &key, now, &content, &confirmed)) {
         return content;
     }
-    content = pull_load(gateway, target, digest, now);
+    content = pull_load(gateway, target, digest, gateway_use_time(gateway));
     if (content != NULL) {
         recent_put(gateway->recent, &key, content, now, now);
     }

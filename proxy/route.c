@@ -163,9 +163,7 @@ static int route_hex(uint8_t c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Percent-decode into OUT with its NUL. A NUL or a slash that was encoded is refused, so is what
- * does not fit. */
-static bool route_decode(struct bytes in, bool allow_slash, char *out, size_t size)
+bool route_decode(struct bytes in, bool allow_slash, char *out, size_t size)
 {
     size_t used = 0;
 

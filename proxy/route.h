@@ -58,6 +58,10 @@ enum route_fault {
  */
 enum route_fault route_parse(struct bytes path, struct bytes query, struct route *out);
 
+/* Percent-decode into OUT with its NUL. A NUL is refused, a slash that was encoded, too, unless it
+ * is allowed, and so is what does not fit. */
+GH_CHECKED bool route_decode(struct bytes in, bool allow_slash, char *out, size_t size);
+
 /* The distribution grammar of repository names. Where ALLOW_HOST is set, an upstream's
  * host[:port] may be the first component, or the second behind a tenant's prefix. */
 bool route_name_is_valid(struct bytes name, bool allow_host);

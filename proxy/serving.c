@@ -40,6 +40,7 @@
 #include "proxy/problems.h"
 #include "proxy/recent.h"
 #include "proxy/recorder.h"
+#include "proxy/reevaluation.h"
 #include "proxy/request.h"
 #include "proxy/session.h"
 #include "proxy/settled.h"
@@ -76,6 +77,7 @@ struct serving {
     struct serving_listener listeners[SERVING_MAX_LISTENERS];
     size_t listener_count;
     struct housekeeping *housekeeping;
+    struct reevaluation *reevaluation;
     struct trust_held *held;
     struct trust_refresh *trust;
     struct probe *probe;
@@ -96,6 +98,11 @@ struct serving_settled {
 struct gateway *serving_gateway(struct serving *serving)
 {
     return &serving->gateway;
+}
+
+struct reevaluation *serving_reevaluation(struct serving *serving)
+{
+    return serving->reevaluation;
 }
 
 /* ---- loading ---- */
@@ -146,7 +153,9 @@ static size_t serving_adopt(struct serving *serving, struct generation *generati
 
     trust_refresh_record(serving->gateway.recorder, previous->config, generation->config);
     serving_show_generation(serving, generation);
+    GH_OWN(generation_unrefp) struct generation *adopted = generation_ref(generation);
     gateway_adopt(&serving->gateway, generation);
+    reevaluation_begin(serving->reevaluation, previous, adopted);
     return changes;
 }
 
@@ -546,6 +555,7 @@ static void serving_stop_threads(struct serving *serving)
 
     probe_free(serving->probe);
     trust_refresh_free(serving->trust);
+    reevaluation_stop(serving->reevaluation);
     housekeeping_free(serving->housekeeping);
     exception_watch_stop(gateway->exceptions);
     for (size_t i = 0; i < serving->listener_count; i++) {
@@ -586,6 +596,7 @@ static void serving_done(struct serving *serving)
     }
     admin_free(serving->admin);
     quota_free(serving->quota);
+    reevaluation_free(serving->reevaluation);
     if (gateway->recorder != NULL) {
         recorder_stop(gateway->recorder);
     }
@@ -680,6 +691,7 @@ static bool serving_start(struct serving *serving, const struct config *config,
     GH_TRY(serving_open_listeners(serving, config, err));
     GH_TRY(serving_record_start(serving, config, err));
     GH_TRY(housekeeping_new(&serving->gateway, &serving->housekeeping, err));
+    GH_TRY(reevaluation_new(&serving->gateway, &serving->reevaluation, err));
     prom_set(serving->gateway.prom, PROM_CONFIG_RELOAD, NULL, 1);
     prom_set(serving->gateway.prom, PROM_BUILD_INFO, PROM_LABELS(GATEHOUSE_VERSION), 1);
     serving_show_generation(serving, serving->gateway.generation);

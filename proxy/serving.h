@@ -11,6 +11,7 @@
 struct gateway;
 struct generation;
 struct gh_error;
+struct reevaluation;
 struct serving;
 struct text;
 
@@ -19,6 +20,7 @@ struct text;
 int serving_run(const char *file);
 
 struct gateway *serving_gateway(struct serving *serving);
+struct reevaluation *serving_reevaluation(struct serving *serving);
 
 /*
  * Load the configuration again and put it in force. On failure nothing changes.

@@ -62,21 +62,61 @@ static bool verdicts_key_text(const struct verdicts_key *key, struct text *out)
     return text_ok(out);
 }
 
-bool verdicts_key_read(struct bytes key, struct bytes parts[VERDICTS_KEY_PARTS])
+static bool verdicts_read_part(struct bytes *in, struct bytes *out)
 {
-    for (size_t i = 0; i < VERDICTS_KEY_PARTS; i++) {
-        size_t len = 0;
-        uint8_t byte = 0;
-        struct gh_error ignored = {0};
+    struct bytes rest = *in;
+    struct bytes number;
+    size_t len = 0;
 
-        while (bytes_u8(&key, &byte, &ignored) && byte >= '0' && byte <= '9' && len < 100000) {
-            len = len * 10 + (size_t)(byte - '0');
-        }
-        if (byte != ':' || !bytes_take(&key, len, &parts[i], &ignored)) {
+    if (!bytes_split(&rest, ':', &number) || number.len == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < number.len; i++) {
+        if (number.data[i] < '0' || number.data[i] > '9' || len > VERDICTS_MAX_KEY) {
             return false;
         }
+        len = len * 10 + (size_t)(number.data[i] - '0');
     }
+    if (len > rest.len) {
+        return false;
+    }
+    *out = bytes_slice(rest, 0, len);
+    *in = bytes_slice(rest, len, SIZE_MAX);
     return true;
+}
+
+bool verdicts_key_read(struct bytes key, struct verdicts_about *out)
+{
+    struct bytes authorities;
+
+    *out = (struct verdicts_about){.fingerprint = {.alg = DIGEST_SHA256}};
+    if (!verdicts_read_part(&key, &out->tenant) || !verdicts_read_part(&key, &out->image) ||
+        !verdicts_read_part(&key, &out->digest) || !verdicts_read_part(&key, &out->media_type) ||
+        !verdicts_read_part(&key, &out->tag) || !verdicts_read_part(&key, &authorities) ||
+        key.len != 32) {
+        return false;
+    }
+    memcpy(out->fingerprint.value, key.data, 32);
+    return true;
+}
+
+void verdicts_put_use(struct text *out, const struct verdict_cache_use *use)
+{
+    text_put_key(out, "last_used");
+    if (use->last_unix_s == 0) {
+        text_put(out, "null"); /* not since it was made */
+    } else {
+        text_put(out, "\"");
+        text_put_time(out, use->last_unix_s);
+        text_put(out, "\"");
+    }
+    text_put_key(out, "pulled_by");
+    text_put(out, "[");
+    for (size_t i = 0; i < use->who_count; i++) {
+        text_put(out, i > 0 ? "," : "");
+        text_put_json(out, use->who[i].name);
+    }
+    text_put(out, "]");
 }
 
 struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key *key,
@@ -96,11 +136,16 @@ struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key 
         return NULL;
     }
     text_init(&text, VERDICTS_MAX_KEY);
-    found =
-        verdicts_key_text(key, &text)
-            ? verdict_cache_get(gateway->verdicts, bytes_make(text.data, text.len), now_unix_s,
-                                key->who != NULL && key->who[0] != '\0' ? key->who : NULL, &object)
-            : VERDICT_CACHE_MISS;
+    if (!verdicts_key_text(key, &text)) {
+        found = VERDICT_CACHE_MISS;
+    } else if (gateway->is_background) {
+        found = verdict_cache_find(gateway->verdicts, bytes_make(text.data, text.len), now_unix_s,
+                                   false, NULL, &object);
+    } else {
+        found =
+            verdict_cache_get(gateway->verdicts, bytes_make(text.data, text.len), now_unix_s,
+                              key->who != NULL && key->who[0] != '\0' ? key->who : NULL, &object);
+    }
     text_done(&text);
     prom_add(gateway->prom, PROM_VERDICT_CACHE, PROM_LABELS(tiers[found][0], tiers[found][1]), 1);
     if (found == VERDICT_CACHE_MISS) {
@@ -112,6 +157,24 @@ struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key 
         return NULL;
     }
     return verdict;
+}
+
+void verdicts_note_use(struct gateway *gateway, const struct verdicts_key *key, int64_t now_unix_s)
+{
+    void *object = NULL;
+    struct text text;
+
+    if (gateway->verdicts == NULL || gateway->is_background) {
+        return;
+    }
+    text_init(&text, VERDICTS_MAX_KEY);
+    if (verdicts_key_text(key, &text) &&
+        verdict_cache_get(gateway->verdicts, bytes_make(text.data, text.len), now_unix_s,
+                          key->who != NULL && key->who[0] != '\0' ? key->who : NULL,
+                          &object) != VERDICT_CACHE_MISS) {
+        verdict_unref(object);
+    }
+    text_done(&text);
 }
 
 void verdicts_put(struct gateway *gateway, const struct generation *generation,

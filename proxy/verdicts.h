@@ -14,6 +14,8 @@
 struct gateway;
 struct generation;
 struct target;
+struct text;
+struct verdict_cache_use;
 
 /* What a verdict is about; borrowed for the call. */
 struct verdicts_key {
@@ -26,20 +28,32 @@ struct verdicts_key {
     const char *who;         /* on whose behalf it is looked up; NULL or "" for nobody */
 };
 
+/* The same, of a verdict that is stored. Views into its key. */
+struct verdicts_about {
+    struct bytes tenant;
+    struct bytes image; /* upstream/repository */
+    struct bytes digest;
+    struct bytes media_type;
+    struct bytes tag;          /* empty unless the requirement reads it */
+    struct digest fingerprint; /* of the requirement */
+};
+/* False where KEY is none of ours. */
+bool verdicts_key_read(struct bytes key, struct verdicts_about *out);
+
+/* Write when a verdict was used and by whom: members of a JSON object. */
+void verdicts_put_use(struct text *out, const struct verdict_cache_use *use);
+
 struct verdict_cache_hooks;
 /* How long a verdict about every statement of a type is kept at most. */
 #define VERDICTS_EVERY_TTL_S 900
 /* How the verdict cache holds verdicts. */
 extern const struct verdict_cache_hooks verdicts_hooks;
 
-/* What a stored key names: tenant, image, digest, media type, tag (where it was read), one or all
- * authorities. False: it is none of ours. */
-#define VERDICTS_KEY_PARTS 6
-GH_CHECKED bool verdicts_key_read(struct bytes key, struct bytes parts[VERDICTS_KEY_PARTS]);
-
 /* A verdict that holds at NOW: its own reference, or NULL. */
 struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key *key,
                              int64_t now_unix_s);
+/* Note that a verdict which was just made was used on behalf of KEY's principal. */
+void verdicts_note_use(struct gateway *gateway, const struct verdicts_key *key, int64_t now_unix_s);
 /*
  * Keep a verdict: satisfied ones for verdict_ttl, denials for denial_ttl, and neither for longer
  * than what it rests on holds; what is about every statement of a type for VERDICTS_EVERY_TTL_S at

@@ -92,6 +92,13 @@ static void verification_free(struct verification *v)
     free(v);
 }
 
+/* In the background the registry is not asked, and what old evidence lacks proves nothing. */
+static bool verification_is_kept(const struct verification *v, const struct verdict *verdict)
+{
+    return verdict->outcome == VERDICT_SATISFIED ||
+           (verdict->outcome == VERDICT_DENIED && !v->gateway->is_background);
+}
+
 /*
  * Record what was judged, before it is kept or answered: what cannot be recorded satisfies nothing.
  *
@@ -109,7 +116,7 @@ static bool verification_record(struct verification *v, struct gh_error *err)
         const struct verdict *verdict = v->job.verdicts[i];
 
         if (v->is_own_time || v->gateway->recorder == NULL || verdict == NULL ||
-            verdict->outcome == VERDICT_UNDECIDED) {
+            !verification_is_kept(v, verdict)) {
             continue;
         }
         subject.requirement = v->job.leaves[i].require->label;
@@ -172,7 +179,8 @@ static void verification_keep(struct verification *v)
             .is_all_authorities = v->job.leaves[i].is_all_authorities,
         };
 
-        if (v->job.verdicts[i] != NULL && v->job.leaves[i].require->index != SIZE_MAX) {
+        if (v->job.verdicts[i] != NULL && verification_is_kept(v, v->job.verdicts[i]) &&
+            v->job.leaves[i].require->index != SIZE_MAX) {
             verdicts_put(v->gateway, v->generation, &key, v->job.verdicts[i], now);
             if (!verification_answers_stand(v)) {
                 verdicts_remove(v->gateway, &key);
@@ -316,7 +324,8 @@ static void verification_submit(struct verification *v, const struct evidence_se
     v->job.helper.done = verification_back;
     v->job.helper.drop = verification_dropped;
     v->job.answers = &v->job.fetched.view;
-    v->job.is_listing_old = v->source != VERIFICATION_FOUND && !v->gateway->is_stored_only;
+    v->job.is_listing_old = v->source != VERIFICATION_FOUND &&
+                            (!v->gateway->is_stored_only || v->gateway->is_background);
     v->is_working = true;
     if (!helper_submit(v->gateway->verifiers, &v->job.helper)) {
         v->is_working = false;
@@ -631,7 +640,7 @@ static void verification_step(struct verification *v)
 static bool verification_stored_is_fresh(const struct verification *v)
 {
     return v->stored != NULL && !v->is_explaining &&
-           (v->gateway->is_stored_only ||
+           ((v->gateway->is_stored_only && !v->gateway->is_background) ||
             gateway_now() - v->stored_unix_s < v->generation->config->cache.verdict_ttl_s);
 }
 

@@ -204,6 +204,10 @@ static bool wanted_is_refused(struct wanted_item *item)
 {
     bool is_rewritten = strcmp(item->address, item->question.url) != 0;
 
+    if (item->fetch->gateway->is_background) {
+        return !gh_fail(&item->failure, GH_REVOCATION_UNAVAILABLE,
+                        "%s: nothing is fetched in the background", item->address);
+    }
     if (item->question.kind == EVIDENCE_WANT_VENDOR && !is_rewritten) {
         /* The vendor answers to its customers alone: somebody must sign the question. */
         return !gh_fail(&item->failure, GH_NOTATION_PLUGIN_REQUIRED,
@@ -251,8 +255,9 @@ static void wanted_look(struct helper_job *job)
     struct wanted_item *item = (struct wanted_item *)job;
     struct gateway *gateway = item->fetch->gateway;
 
-    item->is_known = answers_get(gateway->answers, &item->question, gateway->is_stored_only,
-                                 gateway_now(), &item->answer);
+    item->is_known = answers_get(gateway->answers, &item->question,
+                                 gateway->is_stored_only && !gateway->is_background, gateway_now(),
+                                 &item->answer);
 }
 
 static void wanted_looked(struct helper_job *job, struct worker *worker)

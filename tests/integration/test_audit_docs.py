@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+from gateway import wait_until
 
 APP = "registry.test/team/app"
 DOCUMENT = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "audit.md"
@@ -19,7 +20,11 @@ def scenario(images, keys, fake, make_gateway):
     images.push(tag="bad", files={"f": b"bad"})
     for tag in ("v1", "bad", "bad"):
         gateway.manifest(APP, tag)
-    gateway.write_config(policies=[{**gateway.config["policies"][0], "mode": "warn"}])
+    release = gateway.config["signers"]
+    gateway.write_config(signers={"release": {"keys": [{"file": f"{keys}/other.pub"}]}})
+    gateway.reload()
+    wait_until(lambda: any(record["type"] == "reevaluation" for record in gateway.audit()), what="the pass in the background")
+    gateway.write_config(signers=release, policies=[{**gateway.config["policies"][0], "mode": "warn"}])
     gateway.reload()
     gateway.manifest(APP, "bad")
     gateway.restart()

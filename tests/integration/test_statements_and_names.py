@@ -7,6 +7,7 @@ import subprocess
 
 import demo_image
 import pytest
+from fake_registry import Fault
 from gateway import error_of
 
 APP = "registry.test/team/app"
@@ -63,7 +64,8 @@ def test_every_sees_a_statement_that_was_added_since(reviewed, fake, keys):
 
 
 def test_every_is_undecided_where_the_registry_cannot_be_asked(reviewed, fake):
-    fake.close()
+    for name in (reviewed.digest, f"/v2/team/app/referrers/{reviewed.digest}", reviewed.digest.replace(":", "-") + ".att"):
+        fake.on[name] = Fault(status=500)
     assert ask_later(reviewed).status == 503
 
 
