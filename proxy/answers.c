@@ -64,9 +64,8 @@ bool answers_get(struct answers *answers, const struct evidence_want *question, 
         !answer_store_get(answers->gateway->store, &name, &held, &record)) {
         return false;
     }
-    is_given =
-        (is_due_too || (now_unix_s < record.due_unix_s && now_unix_s < record.until_unix_s)) &&
-        record.answer.len <= question->limit_bytes && bytes_dup(record.answer, out, NULL);
+    is_given = now_unix_s < record.until_unix_s && (is_due_too || now_unix_s < record.due_unix_s) &&
+               record.answer.len <= question->limit_bytes && bytes_dup(record.answer, out, NULL);
     bytes_buf_done(&held);
     return is_given;
 }

@@ -5,7 +5,7 @@
  * for a verdict's or an answer's own end.
  *
  * Answers are kept in the store, so that this goes on over a restart. An answer that says that it
- * is out of date is never given, except where nothing newer can be had (and then it is refused).
+ * is out of date is never given.
  *
  * Threads: any; answers_tick() the housekeeping thread. What says "on a helper" may wait for the
  *          store.

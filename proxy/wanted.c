@@ -162,7 +162,6 @@ static void wanted_settle(struct helper_job *job)
     } else if (item->fetch->is_renewal) {
         answers_defer(answers, &item->question, now);
     } else if (answers_get(answers, &item->question, true, now, &item->answer)) {
-        /* The core says whether it has become too old. */
         gh_error_clear(&item->failure);
     }
 }

@@ -25,5 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(err.cause != GH_CAUSE_NONE);
     }
     x509_cert_unref(answer.responder);
+    /* Before anything is verified: to know how long it may be kept. */
+    assert(ocsp_until(bytes_make(data, size), 1800000000) >= 1800000000);
     return 0;
 }
