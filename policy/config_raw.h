@@ -182,6 +182,7 @@ struct config_raw_base {
     struct config_at at;
     const char *signer;
     int from; /* annotation | provenance */
+    const char *provenance_signer;
 };
 
 struct config_raw_require;

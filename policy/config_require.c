@@ -145,6 +145,35 @@ static bool compile_signature(struct compile *compile, const struct config_raw_r
     return leaf->annotations != NULL && leaf->metadata != NULL && leaf->label != NULL;
 }
 
+/* Whose provenance may name the base: without a name that of the base's own signer. */
+static bool compile_provenance_signer(struct compile *compile, const struct config_raw_base *base,
+                                      struct require *leaf)
+{
+    const struct yaml_node *node = compile_node(&base->at, "provenance_signer");
+    const struct signer *signer = leaf->signer;
+
+    if (base->provenance_signer != NULL && leaf->base_from != REQUIRE_BASE_PROVENANCE) {
+        config_error_at_key(&compile->reader, node,
+                            "\"provenance_signer\" belongs to \"from: provenance\"");
+        return false;
+    }
+    if (leaf->base_from != REQUIRE_BASE_PROVENANCE) {
+        return true;
+    }
+    if (base->provenance_signer != NULL) {
+        signer = compile_signer_find(compile, base->provenance_signer, node);
+    }
+    if (signer != NULL && signer->type == SIGNER_NOTATION) {
+        config_error(&compile->reader, node,
+                     "base_image: \"%s\" makes notation signatures, which carry no provenance; "
+                     "expected a provenance_signer with keys or keyless",
+                     signer->name);
+        return false;
+    }
+    leaf->provenance_signer = signer;
+    return signer != NULL;
+}
+
 static bool compile_base_image(struct compile *compile, const struct config_raw_require *raw,
                                struct require *leaf)
 {
@@ -157,7 +186,8 @@ static bool compile_base_image(struct compile *compile, const struct config_raw_
     }
     leaf->signer = compile_signer_find(compile, base->signer, compile_node(&base->at, "signer"));
     leaf->label = arena_printf(compile->reader.arena, "base_image:%s", base->signer);
-    return leaf->signer != NULL && leaf->label != NULL;
+    return compile_provenance_signer(compile, base, leaf) && leaf->signer != NULL &&
+           leaf->label != NULL;
 }
 
 /* Keys that belong to another kind of requirement would be ignored: an error each. */
@@ -203,6 +233,9 @@ static bool compile_leaf_expr(struct compile *compile, const struct config_raw_r
         compile_put_pairs(&fingerprint, draft.annotations, draft.annotation_count);
         compile_put_pairs(&fingerprint, draft.metadata, draft.metadata_count);
         fingerprint_put_int(&fingerprint, draft.base_from);
+        if (draft.provenance_signer != NULL) {
+            fingerprint_put_digest(&fingerprint, &draft.provenance_signer->fingerprint);
+        }
         /* Two signers of one definition are one to cryptography, but not to people. */
         fingerprint_put_text(&fingerprint, draft.label);
     }

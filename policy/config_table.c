@@ -425,7 +425,10 @@ static OBJECT(where, config_raw_where, .help = "A condition on a predicate.");
 static const struct config_field fields_base_image[] = {
     {"signer", CONFIG_NAME, CONFIG_REQUIRED, AT(config_raw_base, signer), .help = "A signer."},
     {"from", CONFIG_ENUM, 0, AT(config_raw_base, from), "annotation", "annotation|provenance",
-     .help = "Where the base image is named."},
+     .help = "Where the base image is named: by the image's annotations, or by the materials of its "
+             "provenance (every image among them is a base)."},
+    {"provenance_signer", CONFIG_NAME, 0, AT(config_raw_base, provenance_signer),
+     .help = "Who signs the provenance; `signer` by default."},
 };
 static OBJECT(base_image, config_raw_base, .help = "The base image must be signed.");
 

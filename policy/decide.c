@@ -79,6 +79,11 @@ static const struct exception *decide_waiver(const struct decide_scope *scope, c
     return NULL;
 }
 
+static bool decide_is_root_stale(const struct signer *signer, int64_t now_unix_s)
+{
+    return signer != NULL && signer->root != NULL && signer->root_stale_at_unix_s <= now_unix_s;
+}
+
 static struct decide_result decide_leaf_result(struct decide_state *state,
                                                const struct decide_scope *scope,
                                                const struct require *leaf)
@@ -111,13 +116,17 @@ static struct decide_result decide_leaf_result(struct decide_state *state,
         result.cause = verdict->error.cause;
         return result;
     }
-    if (leaf->signer->root != NULL && leaf->signer->root_stale_at_unix_s <= state->now_unix_s) {
+    if (decide_is_root_stale(leaf->signer, state->now_unix_s) ||
+        decide_is_root_stale(leaf->provenance_signer, state->now_unix_s)) {
         result.state = DECIDE_STATE_UNDECIDED;
         result.cause = GH_TRUST_ROOT_STALE;
         return result;
     }
     decide_until(state, verdict->until_unix_s == INT64_MAX ? INT64_MAX : verdict->until_unix_s + 1);
     decide_until(state, leaf->signer->root_stale_at_unix_s);
+    if (leaf->provenance_signer != NULL) {
+        decide_until(state, leaf->provenance_signer->root_stale_at_unix_s);
+    }
     result.state = DECIDE_STATE_SATISFIED;
     result.is_emergency = leaf->signer->is_emergency;
     return result;

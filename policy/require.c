@@ -14,6 +14,7 @@
 #include "crypto/x509.h"
 #include "crypto/x509_fulcio.h"
 #include "policy/predicate.h"
+#include "policy/predicate_provenance.h"
 #include "policy/require_base.h"
 
 #define REQUIRE_MAX_PAIRS 64
@@ -34,12 +35,15 @@ struct require_state {
     struct gh_error trouble; /* a candidate that could not be judged */
     struct gh_error best;    /* of the one that came furthest */
     enum evidence_step best_step;
-    struct gh_error objection; /* `every`: a verified statement that does not satisfy */
+    struct gh_error objection;       /* `every`: a verified statement that does not satisfy */
+    struct require_base_list *bases; /* what verified provenance names; NULL: not asked for */
 };
 
 bool require_uses(const struct require *require, enum evidence_kind kind)
 {
-    bool is_notation = require->signer != NULL && require->signer->type == SIGNER_NOTATION;
+    const struct signer *signer =
+        require->provenance_signer != NULL ? require->provenance_signer : require->signer;
+    bool is_notation = signer != NULL && signer->type == SIGNER_NOTATION;
     bool is_attestation =
         require->kind == REQUIRE_ATTESTATION ||
         (require->kind == REQUIRE_BASE_IMAGE && require->base_from == REQUIRE_BASE_PROVENANCE);
@@ -240,6 +244,23 @@ static bool require_judge_statement(struct require_state *state, const struct st
     return true;
 }
 
+/* Verified provenance that names a base in a way that cannot be followed is an objection, whatever
+ * others name; one without any image says nothing of bases. */
+static bool require_check_bases(struct require_state *state, const struct statement *statement,
+                                struct gh_error *err)
+{
+    bool is_silent = false;
+
+    if (!require_base_read(statement, state->bases, &is_silent, err)) {
+        if (state->objection.cause == GH_CAUSE_NONE) {
+            state->objection = *err;
+        }
+        return false;
+    }
+    return !is_silent ||
+           gh_fail(err, GH_BASE_IMAGE_UNVERIFIED, "the provenance names no base image");
+}
+
 static bool require_check_predicate(struct require_state *state, struct evidence_proof *proof,
                                     enum evidence_step *step, struct gh_error *err)
 {
@@ -250,6 +271,9 @@ static bool require_check_predicate(struct require_state *state, struct evidence
     }
     *step = EVIDENCE_STEP_PREDICATE;
     GH_TRY(statement_parse(bytes_view(&proof->payload), &statement, err));
+    if (state->bases != NULL) {
+        return require_check_bases(state, &statement, err);
+    }
     if (!require_judge_statement(state, &statement, proof, err)) {
         if (state->objection.cause == GH_CAUSE_NONE) {
             state->objection = *err;
@@ -551,6 +575,78 @@ static bool require_prepare(struct require_state *state)
     return true;
 }
 
+/* ---- base images ------------------------------------------------------------------------- */
+
+/* Every provenance that verifies names bases: which of them the registry lists first decides
+ * nothing. The verdict rests on them as on any other attestation. */
+static bool require_find_bases(struct require_state *state)
+{
+    static char *types[] = {(char *)PREDICATE_TYPE_SLSA_V02, (char *)PREDICATE_TYPE_SLSA_V1};
+    const struct require_input *outer = state->input;
+    const struct require inner = {.kind = REQUIRE_ATTESTATION,
+                                  .label = outer->require->label,
+                                  .signer = outer->require->provenance_signer,
+                                  .predicate_name = (char *)"slsa-provenance",
+                                  .predicate_types = types,
+                                  .predicate_type_count = GH_COUNT(types)};
+    struct require_input input = *outer;
+    struct verdict *verdict = state->verdict;
+    struct gh_error error = {0};
+    bool ok;
+
+    input.require = &inner;
+    input.is_all_authorities = true;
+    state->input = &input;
+    ok = require_prepare(state) && require_try_all(state);
+    if (ok) {
+        require_judge(state);
+    }
+    state->input = outer;
+    /* Who signed the provenance is not who signed the base. */
+    verdict->authority_count = 0;
+    if (ok && state->objection.cause != GH_CAUSE_NONE) {
+        require_conclude(state, VERDICT_DENIED, &state->objection);
+        verdict->error.cause = GH_BASE_IMAGE_UNVERIFIED;
+    } else if (ok && verdict->outcome == VERDICT_DENIED) {
+        (void)gh_fail(&error, GH_BASE_IMAGE_UNVERIFIED,
+                      "no verified provenance names the base image: %s", verdict->error.text);
+        verdict->error = error;
+    }
+    return ok;
+}
+
+static enum require_answer require_verify_base(struct require_state *state,
+                                               struct require_other *other)
+{
+    struct require_base_list *list = require_base_list_new();
+    struct gh_error error = {0};
+    bool is_asked = false;
+
+    if (list == NULL) {
+        (void)gh_fail(&error, GH_INTERNAL_ERROR, "no memory for base images");
+        require_conclude(state, VERDICT_UNDECIDED, &error);
+        return REQUIRE_DONE;
+    }
+    if (state->input->require->base_from == REQUIRE_BASE_ANNOTATION) {
+        if (require_base_from_annotations(state->input, list, &error)) {
+            state->verdict->outcome = VERDICT_SATISFIED;
+        } else {
+            require_conclude(state, VERDICT_DENIED, &error);
+        }
+    } else {
+        state->bases = list;
+        if (!require_find_bases(state)) {
+            (void)gh_fail(&error, GH_INTERNAL_ERROR, "no memory for provenance");
+            require_conclude(state, VERDICT_UNDECIDED, &error);
+        }
+    }
+    if (state->verdict->outcome == VERDICT_SATISFIED) {
+        is_asked = !require_base_verify(state->input, list, state->verdict, other);
+    }
+    require_base_list_free(list);
+    return is_asked ? REQUIRE_WANTS_OTHER : REQUIRE_DONE;
+}
+
 enum require_answer require_verify(const struct require_input *input, struct verdict **out,
                                    struct evidence_wants *wants, struct require_other *other)
 {
@@ -564,11 +660,10 @@ enum require_answer require_verify(const struct require_input *input, struct ver
     verdict->made_unix_s = input->now_unix_s;
     verdict->until_unix_s = EVIDENCE_UNTIL_FOREVER;
     if (input->require->kind == REQUIRE_BASE_IMAGE) {
-        if (require_base_verify(input, verdict, other)) {
-            *out = GH_TAKE(verdict);
-            return REQUIRE_DONE;
-        }
-        return REQUIRE_WANTS_OTHER;
+        enum require_answer answer = require_verify_base(&state, other);
+
+        *out = answer == REQUIRE_DONE ? GH_TAKE(verdict) : NULL;
+        return answer;
     }
     if (require_prepare(&state)) {
         if (!require_try_all(&state)) {

@@ -13,7 +13,7 @@ struct predicate_check; /* policy/predicate.h: typed check: builder, source, max
 struct predicate_where; /* policy/predicate.h: conditions by JSON pointer */
 
 /* Bump when verification changes so that an old verdict could be wrong. */
-#define REQUIRE_VERIFIER_VERSION 1
+#define REQUIRE_VERIFIER_VERSION 2
 
 enum require_kind { REQUIRE_SIGNATURE, REQUIRE_ATTESTATION, REQUIRE_BASE_IMAGE };
 enum require_base_from { REQUIRE_BASE_ANNOTATION, REQUIRE_BASE_PROVENANCE };
@@ -46,6 +46,7 @@ struct require {
     int64_t max_age_s; /* 0: any age */
 
     enum require_base_from base_from;
+    const struct signer *provenance_signer; /* whose provenance may name the base; NULL: no one */
 };
 
 /* Which evidence a requirement can use at all, so that discovery fetches nothing else. */

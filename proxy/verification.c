@@ -377,7 +377,9 @@ static size_t verification_places(struct verification *v,
     places[0] = (struct referrers_place){.upstream = v->target.upstream,
                                          .repository = v->target.ref.repository};
     for (size_t i = 0; i < v->job.leaf_count && count < REFERRERS_MAX_PLACES; i++) {
-        const struct signer *signer = v->job.leaves[i].require->signer;
+        const struct require *require = v->job.leaves[i].require;
+        const struct signer *signer =
+            require->provenance_signer != NULL ? require->provenance_signer : require->signer;
         struct gh_error error = {0};
 
         if (signer != NULL && signer->signature_repository != NULL &&

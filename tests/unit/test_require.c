@@ -425,6 +425,319 @@ static void require_verify_base_image_asks_for_the_base(void **state)
     bench_done(&bench);
 }
 
+#define V02 "https://slsa.dev/provenance/v0.2"
+#define V1 "https://slsa.dev/provenance/v1"
+#define HEX_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define MATERIAL(uri, hex) "{\"uri\":\"" uri "\",\"digest\":{\"sha256\":\"" hex "\"}}"
+#define DEBIAN MATERIAL("pkg:docker/debian@12?platform=linux%2Famd64", BASE_HEX)
+
+/* Provenance signed by SIGNER that lists MATERIALS (JSON); NULL: no such member. */
+static void add_provenance(struct bench *bench, const struct case_signer *signer, const char *type,
+                           const char *materials)
+{
+    char hex[DIGEST_MAX_TEXT];
+    char *statement = NULL;
+    json_t *doc;
+    bool is_v1 = strcmp(type, V1) == 0;
+
+    bytes_hex_encode(digest_bytes(&bench->subject.digest), hex);
+    assert_true(
+        asprintf(
+            &statement,
+            "{\"_type\":\"https://in-toto.io/Statement/v1\",\"subject\":[{\"name\":\"a\","
+            "\"digest\":{\"sha256\":\"%s\"}}],\"predicateType\":\"%s\",\"predicate\":{%s%s%s%s}}",
+            hex, type, is_v1 ? "\"buildDefinition\":{" : "",
+            materials == NULL ? ""
+            : is_v1           ? "\"resolvedDependencies\":"
+                              : "\"materials\":",
+            materials == NULL ? "" : materials, is_v1 ? "}" : "") > 0);
+    doc = case_key_bundle(signer->keys[0].key, "dsseEnvelope",
+                          case_envelope(signer->evp, "SHA256", DSSE_IN_TOTO, bytes_of(statement)));
+    (void)add_item(bench, EVIDENCE_BUNDLE, keep(bench, json_dumps(doc, JSON_COMPACT)));
+    json_decref(doc);
+    free(statement);
+}
+
+/* A bench whose bases are vouched for by BASE and named by provenance of the bench's signer. */
+static void bench_bases(struct bench *bench, const struct signer *base)
+{
+    bench_init(bench);
+    bench->require.kind = REQUIRE_BASE_IMAGE;
+    bench->require.base_from = REQUIRE_BASE_PROVENANCE;
+    bench->require.signer = base;
+    bench->require.provenance_signer = &bench->made.signer;
+}
+
+/* The name that is asked about first, or the cause of the denial. */
+static const char *first_base(struct bench *bench, struct digest *digest)
+{
+    static char name[512];
+    struct require_other other = {0};
+    struct verdict *verdict = NULL;
+    enum require_answer answer = require_verify(&bench->input, &verdict, &bench->wants, &other);
+
+    if (answer == REQUIRE_WANTS_OTHER) {
+        assert_null(verdict);
+        (void)snprintf(name, sizeof(name), "%s", other.name);
+        *digest = other.digest;
+        free(other.name);
+        return name;
+    }
+    assert_int_equal(answer, REQUIRE_DONE);
+    assert_int_not_equal(verdict->outcome, VERDICT_SATISFIED);
+    (void)snprintf(name, sizeof(name), "%s", gh_cause_label(verdict->error.cause));
+    verdict_unref(verdict);
+    return name;
+}
+
+static void require_verify_base_from_provenance_reads_images(void **state)
+{
+    static const char unverified[] = "base_image_unverified";
+    static const struct {
+        const char *material;
+        const char *name; /* or the cause */
+    } rows[] = {
+        {DEBIAN, "docker.io/debian"},
+        {MATERIAL("pkg:docker/acme/app@v1", BASE_HEX), "docker.io/acme/app"},
+        {MATERIAL("pkg:docker/ghcr.io/acme/base@v1?platform=x", BASE_HEX), "ghcr.io/acme/base"},
+        {MATERIAL("pkg:docker/registry%3A5000/base", BASE_HEX), "registry:5000/base"},
+        {MATERIAL("pkg:docker/localhost/base", BASE_HEX), "localhost/base"},
+        {MATERIAL("pkg:docker/acme/base@sha256%3A" BASE_HEX "?repository_url=gcr.io", BASE_HEX),
+         "gcr.io/acme/base"},
+        {MATERIAL("pkg:docker/base?repository_url=https://ghcr.io/acme/", BASE_HEX),
+         "ghcr.io/acme/base"},
+        {MATERIAL("PKG:Docker/debian@12", BASE_HEX), "docker.io/debian"},
+        {MATERIAL("pkg:oci/base@sha256%3A" BASE_HEX "?repository_url=ghcr.io%2Facme%2Fbase&tag=v1",
+                  BASE_HEX),
+         "ghcr.io/acme/base"},
+        {MATERIAL("oci://ghcr.io/acme/base:v1", BASE_HEX), "ghcr.io/acme/base"},
+        {MATERIAL("docker-image://docker.io/library/debian:12@sha256:" BASE_HEX, BASE_HEX),
+         "docker.io/library/debian"},
+        {"{\"uri\":\"oci://ghcr.io/acme/base@sha256:" BASE_HEX "\"}", "ghcr.io/acme/base"},
+        {"{\"uri\":\"pkg:docker/debian?digest=sha256:" BASE_HEX "\"}", "docker.io/debian"},
+        /* what is missing or does not agree denies */
+        {"{\"uri\":\"pkg:docker/debian@12\"}", unverified},
+        {"{\"uri\":\"pkg:docker/debian@12\",\"digest\":{\"sha512\":\"00\"}}", unverified},
+        {"{\"uri\":\"pkg:docker/debian@12\",\"digest\":{\"sha256\":\"aa\"}}", unverified},
+        {MATERIAL("pkg:docker/debian@sha256%3A" HEX_B, BASE_HEX), unverified},
+        {MATERIAL("pkg:docker/debian?digest=sha256:" HEX_B, BASE_HEX), unverified},
+        {MATERIAL("pkg:oci/base@sha256%3A" BASE_HEX, BASE_HEX), unverified},
+        {MATERIAL("pkg:docker/", BASE_HEX), unverified},
+        {MATERIAL("pkg:docker/a%00b", BASE_HEX), unverified},
+        {MATERIAL("pkg:docker/a%zz", BASE_HEX), unverified},
+        {MATERIAL("pkg:docker/a%4", BASE_HEX), unverified},
+        {MATERIAL("git+https://github.com/acme/app", BASE_HEX), unverified},
+        {MATERIAL("pkg:npm/docker", BASE_HEX), unverified},
+        {"7", unverified},
+        {"{\"digest\":{\"sha256\":\"" BASE_HEX "\"}}", unverified},
+        {"", unverified},
+    };
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        for (size_t k = 0; k < 2; k++) {
+            struct signer vendor = {.type = SIGNER_KEYS, .name = (char *)"vendor"};
+            struct bench bench;
+            struct digest digest = {0};
+            char list[512];
+
+            bench_bases(&bench, &vendor);
+            (void)snprintf(list, sizeof(list), "[%s]", rows[i].material);
+            add_provenance(&bench, &bench.made, k == 0 ? V02 : V1, list);
+            assert_string_equal(first_base(&bench, &digest), rows[i].name);
+            if (rows[i].name != unverified) {
+                assert_int_equal(digest.value[0], 0xaa);
+            }
+            bench_done(&bench);
+        }
+    }
+}
+
+static void require_verify_base_from_provenance_without_materials_denied(void **state)
+{
+    static const char *const lists[] = {NULL, "null", "[]", "{}", "\"x\""};
+
+    for (size_t i = 0; i < GH_COUNT(lists); i++) {
+        struct signer vendor = {.type = SIGNER_KEYS, .name = (char *)"vendor"};
+        struct bench bench;
+
+        bench_bases(&bench, &vendor);
+        expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED); /* no provenance at all */
+        add_provenance(&bench, &bench.made, V1, lists[i]);
+        expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
+        bench.set.incomplete.cause = GH_UPSTREAM_UNAVAILABLE; /* more may be there */
+        expect(&bench, i < 3 ? VERDICT_UNDECIDED : VERDICT_DENIED,
+               i < 3 ? GH_UPSTREAM_UNAVAILABLE : GH_BASE_IMAGE_UNVERIFIED);
+        bench_done(&bench);
+    }
+}
+
+/* Whatever is not signed by the signer for provenance names nothing: neither what others signed,
+ * nor what was altered, nor what is about another image. */
+static void require_verify_base_from_provenance_unverified_names_nothing(void **state)
+{
+    struct bench bench;
+    struct case_signer other;
+    struct signer vendor = {.type = SIGNER_KEYS, .name = (char *)"vendor"};
+    struct digest digest = {0};
+
+    case_signer_keys("P-256", &other);
+    bench_bases(&bench, &vendor);
+    add_provenance(&bench, &other, V1, "[" DEBIAN "]");
+    assert_string_equal(first_base(&bench, &digest), "base_image_unverified");
+    /* the base's own signer is not the provenance's */
+    bench.require.signer = &other.signer;
+    assert_string_equal(first_base(&bench, &digest), "base_image_unverified");
+    bench.require.provenance_signer = &other.signer;
+    assert_string_equal(first_base(&bench, &digest), "docker.io/debian");
+    bench.subject.digest.value[0] ^= 1; /* signed, for another image */
+    assert_string_equal(first_base(&bench, &digest), "base_image_unverified");
+    bench.subject.digest.value[0] ^= 1;
+    /* what another names beside it is not looked at */
+    bench.require.provenance_signer = &bench.made.signer;
+    add_provenance(&bench, &bench.made, V1,
+                   "[" MATERIAL("pkg:docker/ghcr.io/acme/base", HEX_B) "]");
+    assert_string_equal(first_base(&bench, &digest), "ghcr.io/acme/base");
+    assert_int_equal(digest.value[0], 0xbb);
+    /* another predicate type names nothing either */
+    bench.set.count = 0;
+    add_provenance(&bench, &bench.made, "https://slsa.dev/provenance/v3", "[" DEBIAN "]");
+    assert_string_equal(first_base(&bench, &digest), "base_image_unverified");
+    case_signer_done(&other);
+    bench_done(&bench);
+}
+
+/* Bases that are known to be good, until one is missing. */
+static void require_verify_base_from_provenance_every_base_must_hold(void **state)
+{
+    struct bench bench;
+    struct signer vendor = {.type = SIGNER_KEYS, .name = (char *)"vendor"};
+    struct require_other others[2] = {{.name = (char *)"docker.io/debian"},
+                                      {.name = (char *)"ghcr.io/acme/tools"}};
+    struct verdict *good = verdict_new();
+    struct verdict *bad = verdict_new();
+    struct verdict *verdict;
+    struct digest digest = {0};
+
+    assert_true(digest_parse(BYTES_LITERAL(BASE_DIGEST), &others[0].digest, NULL));
+    assert_true(digest_parse(BYTES_LITERAL("sha256:" HEX_B), &others[1].digest, NULL));
+    good->outcome = VERDICT_SATISFIED;
+    good->until_unix_s = SIGSTORE_CASE_NOW + 50;
+    good->authority_count = 1;
+    good->rest_count = 1;
+    (void)gh_fail(&bad->error, GH_NO_SIGNATURE_FOUND, "nothing");
+    others[0].verdict = good;
+    others[1].verdict = bad;
+    bench_bases(&bench, &vendor);
+    bench.input.others = others;
+    add_provenance(&bench, &bench.made, V02,
+                   "[" DEBIAN "," DEBIAN "," MATERIAL("oci://ghcr.io/acme/tools:1", HEX_B) "]");
+    bench.input.other_count = 1;
+    assert_string_equal(first_base(&bench, &digest), "ghcr.io/acme/tools");
+    bench.input.other_count = 2;
+    expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
+    bad->outcome = VERDICT_UNDECIDED;
+    expect(&bench, VERDICT_UNDECIDED, GH_NO_SIGNATURE_FOUND);
+    others[1].verdict = good;
+    verdict = verify(&bench);
+    assert_int_equal(verdict->outcome, VERDICT_SATISFIED);
+    assert_int_equal(verdict->until_unix_s, SIGSTORE_CASE_NOW + 50);
+    assert_int_equal(verdict->authority_count, 2); /* of the bases; not the provenance's */
+    /* it rests on the provenance and its key, too: a revocation ends it */
+    assert_true(verdict->rest_count >= 2 + 2);
+    assert_int_equal(verdict->candidate_count, 1);
+    assert_int_equal(verdict->candidates[0].step, EVIDENCE_STEP_DONE);
+    verdict_unref(verdict);
+    /* the same digest under another name is another question */
+    others[0].name = (char *)"docker.io/other";
+    assert_string_equal(first_base(&bench, &digest), "docker.io/debian");
+    verdict_unref(good);
+    verdict_unref(bad);
+    bench_done(&bench);
+}
+
+/* The order in which a registry lists provenance decides nothing. */
+static void require_verify_base_from_provenance_all_statements_count(void **state)
+{
+    struct signer vendor = {.type = SIGNER_KEYS, .name = (char *)"vendor"};
+    struct verdict *good = verdict_new();
+    struct require_other other = {.name = (char *)"docker.io/debian"};
+    struct digest digest = {0};
+
+    good->outcome = VERDICT_SATISFIED;
+    good->until_unix_s = EVIDENCE_UNTIL_FOREVER;
+    good->authority_count = 1;
+    good->rest_count = 1;
+    assert_true(digest_parse(BYTES_LITERAL(BASE_DIGEST), &other.digest, NULL));
+    other.verdict = good;
+    for (size_t order = 0; order < 2; order++) {
+        struct bench bench;
+
+        for (size_t i = 0; i < 2; i++) { /* a second base; one that cannot be followed */
+            bench_bases(&bench, &vendor);
+            bench.input.others = &other;
+            bench.input.other_count = 1;
+            for (size_t k = 0; k < 2; k++) {
+                add_provenance(&bench, &bench.made, V1,
+                               k == order ? "[" DEBIAN "]"
+                               : i == 0   ? "[" MATERIAL("oci://ghcr.io/acme/b", HEX_B) "]"
+                                          : "[{\"uri\":\"pkg:docker/x\"}]");
+            }
+            assert_string_equal(first_base(&bench, &digest),
+                                i == 0 ? "ghcr.io/acme/b" : "base_image_unverified");
+            bench_done(&bench);
+        }
+        /* provenance without images, and what cannot be fetched, hide nothing */
+        bench_bases(&bench, &vendor);
+        bench.input.others = &other;
+        bench.input.other_count = 1;
+        add_broken(&bench, GH_UPSTREAM_UNAVAILABLE);
+        for (size_t k = 0; k < 2; k++) {
+            add_provenance(&bench, &bench.made, V1, k == order ? "[" DEBIAN "]" : "[]");
+        }
+        expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+        bench_done(&bench);
+    }
+    verdict_unref(good);
+}
+
+static void require_verify_base_from_provenance_limits_hold(void **state)
+{
+    struct bench bench;
+    struct case_signer other;
+    struct signer vendor = {.type = SIGNER_KEYS, .name = (char *)"vendor"};
+    struct digest digest = {0};
+    char list[4096];
+
+    for (size_t n = 8; n <= 9; n++) {
+        size_t used = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            used +=
+                (size_t)snprintf(list + used, sizeof(list) - used,
+                                 "%s" MATERIAL("oci://r.x/%zu", BASE_HEX), i == 0 ? "[" : ",", i);
+        }
+        (void)snprintf(list + used, sizeof(list) - used, "]");
+        bench_bases(&bench, &vendor);
+        add_provenance(&bench, &bench.made, V1, list);
+        assert_string_equal(first_base(&bench, &digest),
+                            n == 8 ? "r.x/0" : "base_image_unverified");
+        bench_done(&bench);
+    }
+    /* Junk past the cap: undecided, never "there is none". */
+    case_signer_keys("P-256", &other);
+    bench_bases(&bench, &vendor);
+    bench.input.max_candidates = 3;
+    for (size_t i = 0; i < 4; i++) {
+        struct case_signer forged = other;
+
+        forged.keys[0] = bench.made.keys[0]; /* the hint fits, the signature does not */
+        add_provenance(&bench, &forged, V1, "[" DEBIAN "]");
+    }
+    expect(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
+    case_signer_done(&other);
+    bench_done(&bench);
+}
+
 static void require_uses_only_what_the_signer_takes(void **state)
 {
     struct signer keys = {.type = SIGNER_KEYS};
@@ -460,6 +773,12 @@ int main(void)
         cmocka_unit_test(require_verify_attestation_conditions),
         cmocka_unit_test(require_verify_every_statement_must_satisfy),
         cmocka_unit_test(require_verify_base_image_asks_for_the_base),
+        cmocka_unit_test(require_verify_base_from_provenance_reads_images),
+        cmocka_unit_test(require_verify_base_from_provenance_without_materials_denied),
+        cmocka_unit_test(require_verify_base_from_provenance_unverified_names_nothing),
+        cmocka_unit_test(require_verify_base_from_provenance_every_base_must_hold),
+        cmocka_unit_test(require_verify_base_from_provenance_all_statements_count),
+        cmocka_unit_test(require_verify_base_from_provenance_limits_hold),
         cmocka_unit_test(require_uses_only_what_the_signer_takes),
     };
 
