@@ -162,6 +162,17 @@ static void trust_actions(const struct config_raw_notation *raw, struct signer *
     signer->is_timestamp_after_expiry_only = raw->verify_timestamp == 1;
 }
 
+/* CVE-2024-23332 rests on people not knowing this of level audit. */
+static void trust_warn_anybody(struct compile *compile, const struct config_raw_notation *raw,
+                               const struct signer *signer)
+{
+    if (signer->authenticity != SIGNER_ENFORCE) {
+        config_warning(&compile->reader, compile_node(&raw->at, "level"),
+                       "a signature of anybody satisfies this signer: whether its certificate is "
+                       "trusted is only logged");
+    }
+}
+
 bool trust_notation(struct compile *compile, const struct config_raw_signer *raw,
                     struct signer *signer, struct fingerprint *fingerprint)
 {
@@ -171,6 +182,7 @@ bool trust_notation(struct compile *compile, const struct config_raw_signer *raw
 
     signer->type = SIGNER_NOTATION;
     trust_actions(notation, signer);
+    trust_warn_anybody(compile, notation, signer);
     fingerprint_put_int(fingerprint, signer->authenticity);
     fingerprint_put_int(fingerprint, signer->authentic_timestamp);
     fingerprint_put_int(fingerprint, signer->expiry);

@@ -11,8 +11,9 @@
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
-#define WANTED_TIMEOUT_MS 5000 /* of one address */
-#define WANTED_MAX_ANSWERS 64  /* of one verification */
+#define WANTED_TIMEOUT_MS 5000      /* of one address */
+#define WANTED_OCSP_TIMEOUT_MS 2000 /* small answers, and a list may stand behind them */
+#define WANTED_MAX_ANSWERS 64       /* of one verification */
 
 /* One question under way. */
 struct wanted_item {
@@ -234,7 +235,8 @@ static bool wanted_send(struct wanted_item *item)
         .body = bytes_view(&item->question.body),
         .body_type = bodies[item->question.kind],
         .body_limit = item->question.limit_bytes,
-        .timeout_ms = WANTED_TIMEOUT_MS,
+        .timeout_ms =
+            item->question.kind == EVIDENCE_WANT_OCSP ? WANTED_OCSP_TIMEOUT_MS : WANTED_TIMEOUT_MS,
     };
 
     if (wanted_is_refused(item)) {

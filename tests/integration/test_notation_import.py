@@ -118,3 +118,19 @@ def test_paths_hold_where_the_configuration_is_written(notation, tmp_path, monke
     assert made.returncode == 0, made.stderr
     checked = subprocess.run([binary, "check", "-c", "elsewhere/gatehouse.yaml"], capture_output=True, text=True, timeout=60, check=False)
     assert checked.returncode == 0, checked.stdout
+
+
+def test_level_that_takes_anybody_is_warned_of(notation, tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/O=t", "-addext",
+                    "keyUsage=critical,keyCertSign", "-keyout", tmp_path / "k", "-out", tmp_path / "t.pem"], check=True, capture_output=True)
+    for level, warnings in (("audit", 1), ("permissive", 0)):
+        folder = tmp_path / level
+        folder.mkdir()
+        (folder / "trustpolicy.json").write_text(json.dumps({"version": "1.0", "trustPolicies": [
+            statement("all", [f"{HOST}/app"], ["ca:corp"], level=level)]}))
+        made = run_import(folder / "trustpolicy.json", "--set", f"store:ca:corp={tmp_path}/t.pem", "--out", folder / "out")
+        assert made.returncode == 0, made.stderr
+        checked = subprocess.run([BINARY, "check", "-c", folder / "out" / "gatehouse.yaml"], capture_output=True, text=True, timeout=60,
+                                 check=False)
+        assert checked.returncode == 0
+        assert (checked.stdout + checked.stderr).count("a signature of anybody satisfies this signer") == warnings
