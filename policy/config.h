@@ -39,6 +39,16 @@ struct config_tuf_state {
 };
 
 /* Where files come from. The shell gives the real one; tests and `policy import` give others. */
+/* What the content of files must be good for. */
+enum config_proof {
+    CONFIG_PROOF_NONE = 0,
+    CONFIG_PROOF_USERS,          /* one: an htpasswd file */
+    CONFIG_PROOF_AUTHORITIES,    /* one: PEM certificates */
+    CONFIG_PROOF_CHECKPOINT_KEY, /* one: a key that signs checkpoints */
+    CONFIG_PROOF_TLS             /* three: certificate, key, authorities of clients (or empty) */
+};
+#define CONFIG_PROOF_MAX_FILES 3
+
 struct config_loader {
     void *context;
     /* Read a whole file. *mode: its permission bits. Fails: SIZE_LIMIT_EXCEEDED, NAME_UNKNOWN. */
@@ -48,6 +58,9 @@ struct config_loader {
     const char *(*env)(void *context, const char *name);
     /* The state of a TUF root; false when there is none. May be NULL. */
     bool (*tuf)(void *context, const struct config_tuf_ask *ask, struct config_tuf_state *out);
+    /* Whether files whose form this side does not know can be used. May be NULL: they can. */
+    bool (*prove)(void *context, enum config_proof proof,
+                  const struct bytes contents[CONFIG_PROOF_MAX_FILES], struct gh_error *err);
 };
 
 enum config_severity { CONFIG_ERROR, CONFIG_WARNING };

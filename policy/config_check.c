@@ -11,28 +11,73 @@
 
 #define CONFIG_MAX_SECRET_BYTES 65536
 
-/* That a file can be read, and is not readable by all where it is a secret. */
 #define COMPILE_MAX_SOCKET_PATH 107 /* sockaddr_un */
 
-static void compile_file(struct compile *compile, const struct yaml_node *node, const char *path,
-                         bool is_secret)
+static void compile_drop(struct bytes_buf *content)
 {
+    if (content->data != NULL) {
+        explicit_bzero(content->data, content->len); /* it may be a key */
+    }
+    bytes_buf_done(content);
+}
+
+static void compile_prove(struct compile *compile, const struct yaml_node *node,
+                          enum config_proof proof,
+                          const struct bytes contents[CONFIG_PROOF_MAX_FILES], const char *path)
+{
+    const struct config_loader *loader = compile->reader.loader;
+    struct gh_error err = {0};
+
+    if (proof != CONFIG_PROOF_NONE && loader->prove != NULL &&
+        !loader->prove(loader->context, proof, contents, &err)) {
+        config_error(&compile->reader, node, "%s: %s", path, err.text);
+    }
+}
+
+/* That a file can be read, is not readable by all where it is a secret, and is what it is for. */
+static void compile_file(struct compile *compile, const struct yaml_node *node, const char *path,
+                         bool is_secret, enum config_proof proof)
+{
+    struct bytes contents[CONFIG_PROOF_MAX_FILES] = {{0}};
     struct bytes_buf content = {0};
 
     if (path != NULL &&
         compile_read(compile, node, path, CONFIG_MAX_MATERIAL_BYTES, is_secret, &content)) {
-        bytes_buf_done(&content);
+        contents[0] = bytes_view(&content);
+        compile_prove(compile, node, proof, contents, path);
+        compile_drop(&content);
     }
 }
 
 static void compile_tls(struct compile *compile, const struct config_tls *tls)
 {
+    static const char *const names[] = {"certificate", "key", "client_ca"};
+    struct bytes_buf files[CONFIG_PROOF_MAX_FILES] = {{0}};
+    struct bytes contents[CONFIG_PROOF_MAX_FILES] = {{0}};
+    bool is_whole = true;
+
     if (tls == NULL) {
         return;
     }
-    compile_file(compile, compile_node(&tls->at, "certificate"), tls->certificate, false);
-    compile_file(compile, compile_node(&tls->at, "key"), tls->key, true);
-    compile_file(compile, compile_node(&tls->at, "client_ca"), tls->client_ca, false);
+    for (size_t i = 0; i < GH_COUNT(names); i++) {
+        const char *path = i == 0 ? tls->certificate : i == 1 ? tls->key : tls->client_ca;
+
+        if (path == NULL) {
+            is_whole = is_whole && i == 2;
+        } else if (compile_read(compile, compile_node(&tls->at, names[i]), path,
+                                CONFIG_MAX_MATERIAL_BYTES, i == 1, &files[i])) {
+            contents[i] = bytes_view(&files[i]);
+        } else {
+            is_whole = false;
+        }
+    }
+    if (is_whole) {
+        compile_prove(compile, compile_node(&tls->at, names[0]), CONFIG_PROOF_TLS, contents,
+                      tls->certificate);
+    }
+    for (size_t i = 0; i < GH_COUNT(files); i++) {
+        compile_drop(&files[i]);
+    }
 }
 
 /* One line of text from a secret file. */
@@ -254,7 +299,8 @@ static void compile_clients(struct compile *compile)
     if (clients == NULL) {
         return;
     }
-    compile_file(compile, compile_node(&clients->at, "htpasswd"), clients->htpasswd, true);
+    compile_file(compile, compile_node(&clients->at, "htpasswd"), clients->htpasswd, true,
+                 CONFIG_PROOF_USERS);
     for (size_t i = 0; i < compile->config->listen.count; i++) {
         const struct config_tls *tls = compile->config->listen.items[i].tls;
 
@@ -303,7 +349,7 @@ static void compile_audit_sink(struct compile *compile, struct config_audit_sink
         config_error(&compile->reader, sink->at.node,
                      "audit: sink: token_file and ca are for http and https alone");
     }
-    compile_file(compile, compile_node(&sink->at, "ca"), sink->ca, false);
+    compile_file(compile, compile_node(&sink->at, "ca"), sink->ca, false, CONFIG_PROOF_AUTHORITIES);
     if (sink->token_file != NULL) {
         sink->token =
             compile_secret(compile, compile_node(&sink->at, "token_file"), sink->token_file);
@@ -329,7 +375,7 @@ void compile_process(struct compile *compile)
         config->audit.path = arena_printf(config->arena, "%s/audit.jsonl", config->storage.path);
     }
     compile_file(compile, compile_node(&config->audit.at, "checkpoint_key"),
-                 config->audit.checkpoint_key, true);
+                 config->audit.checkpoint_key, true, CONFIG_PROOF_CHECKPOINT_KEY);
     compile_audit_sink(compile, config->audit.sink);
     compile_listeners(compile);
     compile_fetch(compile);
@@ -415,7 +461,8 @@ static void compile_upstream(struct compile *compile, struct config_upstream *up
     }
     upstream->at.name = image_upstream_alias(name);
     compile_credentials(compile, upstream->credentials);
-    compile_file(compile, compile_node(&upstream->at, "ca"), upstream->ca, false);
+    compile_file(compile, compile_node(&upstream->at, "ca"), upstream->ca, false,
+                 CONFIG_PROOF_AUTHORITIES);
     compile_hosts(compile, &upstream->at, "auth_hosts", &upstream->auth_hosts);
     compile_hosts(compile, &upstream->at, "redirect_hosts", &upstream->redirect_hosts);
 }

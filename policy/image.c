@@ -397,3 +397,19 @@ bool image_pattern_match(const struct image_pattern *pattern, const char *name,
     }
     return image_match_from(bytes_of(pattern->text), bytes_of(name));
 }
+
+void image_pattern_put_json(struct text *out, const struct image_pattern *pattern)
+{
+    char digest[DIGEST_MAX_TEXT] = "";
+    struct text name;
+
+    text_init(&name, 4096);
+    text_put(&name, pattern->text);
+    if (pattern->digest.alg != DIGEST_NONE) {
+        digest_format(&pattern->digest, digest);
+        text_put(&name, "@");
+        text_put(&name, digest);
+    }
+    text_put_json(out, text_cstr(&name));
+    text_done(&name);
+}

@@ -18,6 +18,7 @@
 
 struct arena;
 struct gh_error;
+struct text;
 
 #define IMAGE_MAX_UPSTREAM_BYTES 128
 #define IMAGE_MAX_REPOSITORY_BYTES 255
@@ -84,5 +85,8 @@ bool image_index_pins(const struct image_index *index, enum digest_alg alg);
  */
 size_t image_index_match(const struct image_index *index, const char *name,
                          const struct digest *digest, uint32_t *out, size_t room);
+
+/* A pattern as a JSON string, with its digest where it has one. */
+void image_pattern_put_json(struct text *out, const struct image_pattern *pattern);
 
 #endif

@@ -176,22 +176,6 @@ static void admin_decision(struct admin *admin, struct exchange *x, struct bytes
     bytes_buf_done(&record);
 }
 
-/* As the register has it, with its digest. */
-static void admin_put_pattern(struct text *out, const struct image_pattern *pattern)
-{
-    char digest[DIGEST_MAX_TEXT] = "";
-    struct text name;
-
-    text_init(&name, 2048);
-    text_put(&name, pattern->text);
-    if (pattern->digest.alg != DIGEST_NONE) {
-        digest_format(&pattern->digest, digest);
-        text_printf(&name, "@%s", digest);
-    }
-    text_put_json(out, text_cstr(&name));
-    text_done(&name);
-}
-
 static void admin_put_exception(struct text *out, const struct snapshot *snapshot,
                                 const struct exception *exception,
                                 const struct exception_seen *seen, int64_t now)
@@ -233,7 +217,7 @@ static void admin_put_exception(struct text *out, const struct snapshot *snapsho
     text_put(out, "[");
     for (size_t i = 0; i < exception->image_count; i++) {
         text_put(out, i > 0 ? "," : "");
-        admin_put_pattern(out, &exception->images[i]);
+        image_pattern_put_json(out, &exception->images[i]);
     }
     text_put(out, "]}");
 }

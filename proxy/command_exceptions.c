@@ -97,7 +97,7 @@ static void exceptions_put_json(struct text *out, const struct snapshot *snapsho
     text_put(out, ",\"images\":[");
     for (size_t i = 0; i < exception->image_count; i++) {
         text_put(out, i == 0 ? "" : ",");
-        text_put_json(out, exception->images[i].text);
+        image_pattern_put_json(out, &exception->images[i]);
     }
     text_put(out, "],\"policies\":[");
     for (size_t i = 0; i < exception->policy_count; i++) {

@@ -8,7 +8,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <limits.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "metrics/audit.h"
+#include "metrics/audit_note.h"
 #include "metrics/error.h"
+#include "proxy/htpasswd.h"
+#include "proxy/tls.h"
 
 static bool config_files_read_open(int fd, const char *path, size_t limit, struct bytes_buf *out,
                                    unsigned *mode, struct gh_error *err)
@@ -172,12 +181,65 @@ static bool config_files_on_tuf(void *context, const struct config_tuf_ask *ask,
     return files->tuf != NULL && files->tuf(files->tuf_context, ask, out);
 }
 
+static bool config_files_prove_users(struct bytes text, struct gh_error *err)
+{
+    GH_OWN(htpasswd_freep) struct htpasswd *users = NULL;
+
+    return htpasswd_parse(text, &users, err);
+}
+
+static bool config_files_prove_authorities(struct bytes pem, struct gh_error *err)
+{
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)GH_MIN(pem.len, (size_t)INT_MAX));
+    X509 *first = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    bool is_good = first != NULL;
+
+    X509_free(first);
+    (void)BIO_free(bio);
+    ERR_clear_error();
+    return is_good || gh_fail(err, GH_TRUST_ROOT_MALFORMED, "holds no PEM certificate");
+}
+
+static bool config_files_prove_key(struct bytes pem, struct gh_error *err)
+{
+    GH_OWN(audit_note_key_freep) struct audit_note_key *key = NULL;
+
+    GH_TRY(audit_note_key_read(pem.data, pem.len, AUDIT_ORIGIN, &key, err));
+    return audit_note_key_can_sign(key) ||
+           gh_fail(err, GH_KEY_UNKNOWN, "expected a private key, found a public one");
+}
+
+static bool config_files_on_prove(void *context, enum config_proof proof,
+                                  const struct bytes contents[CONFIG_PROOF_MAX_FILES],
+                                  struct gh_error *err)
+{
+    const struct tls_config config = {
+        .certificate = contents[0], .key = contents[1], .client_ca = contents[2]};
+    GH_OWN(tls_freep) struct tls *tls = NULL;
+
+    (void)context;
+    switch (proof) {
+    case CONFIG_PROOF_NONE:
+        break;
+    case CONFIG_PROOF_USERS:
+        return config_files_prove_users(contents[0], err);
+    case CONFIG_PROOF_AUTHORITIES:
+        return config_files_prove_authorities(contents[0], err);
+    case CONFIG_PROOF_CHECKPOINT_KEY:
+        return config_files_prove_key(contents[0], err);
+    case CONFIG_PROOF_TLS:
+        return tls_new(&config, &tls, err);
+    }
+    return true;
+}
+
 void config_files_loader(struct config_files *files, struct config_loader *out)
 {
     *out = (struct config_loader){.context = files,
                                   .read = config_files_on_read,
                                   .env = config_files_on_env,
-                                  .tuf = config_files_on_tuf};
+                                  .tuf = config_files_on_tuf,
+                                  .prove = config_files_on_prove};
 }
 
 void config_files_print(const struct config_problems *problems, bool is_printing_warnings)

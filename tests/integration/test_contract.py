@@ -1,5 +1,6 @@
 """Sentences of docs/interface.md that no other case holds to, each by what a client, an operator or a scrape sees."""
 import json
+import os
 import re
 import subprocess
 import time
@@ -257,3 +258,45 @@ def test_exception_without_somebody_or_a_reason_is_an_error(fake, make_gateway, 
     gateway = make_gateway(fake, ready=False, exceptions=str(register), exceptions_approvers=["b@x", " "])
     result = gateway.run("check", "-c", gateway.file)
     assert result.returncode == 2 and field in result.stderr
+
+
+# ---- files that are not what they are for ----
+
+def files_of_tls(folder):
+    for name in ("one", "two"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                        "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.crt"], check=True, capture_output=True)
+        os.chmod(f"{folder}/{name}.key", 0o600)
+
+
+@pytest.mark.parametrize("config, where, message", [
+    ({"clients": {"htpasswd": "users"}}, "users", "bcrypt"),
+    ({"audit": {"checkpoint_key": "secret"}}, "secret", ""),
+    ({"upstreams": {"a.test": {"url": "https://a", "ca": "text"}}}, "text", "no PEM certificate"),
+    ({"listen": [{"address": "127.0.0.1:1", "tls": {"certificate": "one.crt", "key": "two.key"}}]}, "one.crt", "does not belong"),
+    ({"listen": [{"address": "127.0.0.1:1", "tls": {"certificate": "text", "key": "one.key"}}]}, "text", "certificate"),
+    ({"listen": [{"address": "127.0.0.1:1", "tls": {"certificate": "one.crt", "key": "one.key", "client_ca": "text"}}]}, "one.crt", "client_ca"),
+])
+def test_check_finds_files_that_cannot_be_used(tmp_path, config, where, message):
+    files_of_tls(tmp_path)
+    for name, text in (("users", "u:$apr1$x$y\n"), ("secret", "no key\n"), ("text", "no certificate\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    file = tmp_path / "g.yaml"
+    file.write_text(json.dumps({"upstreams": {"a.test": {"url": "https://a"}}, **config}))
+    result = run("check", "-c", str(file))
+    assert result.returncode == 2 and f"{file}:1:" in result.stderr and f"{tmp_path}/{where}: " in result.stderr and message in result.stderr, result.stderr
+
+
+def test_check_takes_files_that_can_be_used(tmp_path):
+    files_of_tls(tmp_path)
+    (tmp_path / "users").write_text("u:$2y$05$abcdefghijklmnopqrstuuKXRTgJW1Ck8JTKXRTgJW1Ck8JTKXRTg\n")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(tmp_path / "audit.key")], check=True)
+    for name in ("users", "audit.key"):
+        (tmp_path / name).chmod(0o600)
+    file = tmp_path / "g.yaml"
+    file.write_text(json.dumps({
+        "upstreams": {"a.test": {"url": "https://a", "ca": "one.crt"}}, "clients": {"htpasswd": "users"}, "audit": {"checkpoint_key": "audit.key"},
+        "listen": [{"address": "127.0.0.1:1", "tls": {"certificate": "one.crt", "key": "one.key", "client_ca": "two.crt"}}]}))
+    result = run("check", "-c", str(file))
+    assert result.returncode == 0, result.stderr
