@@ -47,6 +47,10 @@ bool referrers_search_add(struct referrers_search *search, enum referrers_task_k
 
 void referrers_search_pump(struct referrers_search *search)
 {
+    if (search->is_pumping) {
+        return; /* a task ended at once: the loop below goes on */
+    }
+    search->is_pumping = true;
     while (search->running_count < REFERRERS_MAX_PARALLEL) {
         struct referrers_task_list *list =
             TAILQ_EMPTY(&search->ready) ? &search->later : &search->ready;
@@ -56,13 +60,11 @@ void referrers_search_pump(struct referrers_search *search)
             break;
         }
         TAILQ_REMOVE(list, task, link);
-        if (referrers_task_start(task)) {
-            referrers_task_free(task);
-        } else {
-            TAILQ_INSERT_TAIL(&search->running, task, link);
-            search->running_count++;
-        }
+        TAILQ_INSERT_TAIL(&search->running, task, link);
+        search->running_count++;
+        referrers_task_start(task);
     }
+    search->is_pumping = false;
     if (search->running_count == 0) {
         search_finish(search);
     }

@@ -17,7 +17,9 @@
 #include "gatehouse.h"
 #include "proxy/upstream.h"
 
+struct helper_pool;
 struct referrers_search;
+struct worker;
 
 #define REFERRERS_MAX_PAGES 16
 #define REFERRERS_MAX_DESCRIPTORS 1000
@@ -29,6 +31,7 @@ struct referrers_search;
 #define REFERRERS_MAX_PARALLEL 8
 #define REFERRERS_TIMEOUT_MS 20000
 #define REFERRERS_DEFAULT_BLOB_BYTES (8u * 1024 * 1024)
+#define REFERRERS_INLINE_BYTES (64u * 1024) /* a tenth of a millisecond of hashing */
 
 /* A mask of evidence kinds: REFERRERS_KIND(EVIDENCE_BUNDLE) | … */
 #define REFERRERS_KIND(kind) (1u << (kind))
@@ -52,12 +55,18 @@ struct referrers_ask {
     size_t max_total_bytes; /* 0: default */
     unsigned timeout_ms;    /* 0: default */
     void *ctx;
+    /* Where answers of more than REFERRERS_INLINE_BYTES are hashed, parsed and kept; NULL: where
+     * they come, on the worker. */
+    struct helper_pool *helpers;
+    struct worker *worker;
     /* What is stored already, checked against DIGEST by whoever stored it: *out is new. May be
-     * NULL. Asked for content by digest only, never for tags or lists. */
-    bool (*lookup)(void *ctx, enum referrers_part part, const struct digest *digest,
+     * NULL. Asked for content by digest only, never for tags or lists. Both hooks may be called on
+     * helper threads, and after a cancel: STORE_CTX outlives the helpers. */
+    void *store_ctx;
+    bool (*lookup)(void *store_ctx, enum referrers_part part, const struct digest *digest,
                    struct bytes_buf *out);
     /* Content as it arrives, checked against DIGEST; borrowed for the call. May be NULL. */
-    void (*store)(void *ctx, enum referrers_part part, const struct digest *digest,
+    void (*store)(void *store_ctx, enum referrers_part part, const struct digest *digest,
                   const char *media_type, struct bytes content);
 };
 

@@ -10,6 +10,7 @@
 
 #include "crypto/manifest.h"
 #include "gatehouse.h"
+#include "proxy/helper.h"
 #include "proxy/referrers.h"
 #include "proxy/referrers_page.h"
 
@@ -89,7 +90,46 @@ struct referrers_task {
     int64_t size;
     size_t blob;
     struct upstream_request *request;
+    struct referrers_check *check; /* with a helper */
 };
+
+/*
+ * An answer, or what is stored in its place, being judged: hashed, parsed, kept. What is large goes
+ * to a helper for that; the rest of the search's state stays on the worker.
+ */
+struct referrers_check {
+    struct helper_job job;       /* first */
+    struct referrers_task *task; /* NULL: nobody waits any more */
+    enum referrers_task_kind kind;
+    bool is_lookup; /* whether it is stored; then CONTENT is what was found */
+    struct digest digest;
+    int64_t size; /* of what is looked up */
+    struct bytes_buf content;
+    char *type; /* Content-Type; may be NULL */
+    char *link; /* of a page; may be NULL */
+    void *store_ctx;
+    bool (*lookup)(void *store_ctx, enum referrers_part part, const struct digest *digest,
+                   struct bytes_buf *out);
+    void (*store)(void *store_ctx, enum referrers_part part, const struct digest *digest,
+                  const char *media_type, struct bytes content);
+
+    /* out */
+    bool is_here;              /* of a lookup */
+    struct manifest *manifest; /* of a manifest or tag */
+    json_t *doc;               /* of a page or fallback list */
+    json_t *list;              /* in doc */
+    struct gh_error error;     /* none: it is good */
+};
+
+/* New, about nothing yet; NULL when memory is out. */
+struct referrers_check *referrers_check_new(struct referrers_task *task);
+/* Judge it (taken), here or on a helper; referrers_task_judged() follows, before this returns or
+ * later. */
+void referrers_check_start(struct referrers_check *check, size_t len);
+/* The task is gone. */
+void referrers_check_leave(struct referrers_check *check);
+/* referrers_task.c: CHECK is borrowed. The task may be freed, and the search finished. */
+void referrers_task_judged(struct referrers_task *task, struct referrers_check *check);
 
 TAILQ_HEAD(referrers_task_list, referrers_task);
 
@@ -103,6 +143,7 @@ struct referrers_search {
     void *list_ctx;
     struct event *timer;
     bool is_started;
+    bool is_pumping;
     int64_t deadline_ms;
     struct referrers_task_list ready;
     struct referrers_task_list later; /* descriptors that do not say what they are */
@@ -123,8 +164,8 @@ struct referrers_search {
     struct digest seen[REFERRERS_MAX_DESCRIPTORS];
 };
 
-/* referrers_task.c: start a task; true when its answer was at hand and it is done already. */
-bool referrers_task_start(struct referrers_task *task);
+/* referrers_task.c: start a task that is listed as running. It may end, and be freed, at once. */
+void referrers_task_start(struct referrers_task *task);
 /* Where in the registry's order something stands. */
 enum referrers_source {
     REFERRERS_FROM_API,

@@ -27,10 +27,21 @@ void referrers_task_free(struct referrers_task *task)
         return;
     }
     upstream_cancel(task->request);
+    referrers_check_leave(task->check);
     free(task->path);
     free(task->label);
     free(task->media_type);
     free(task);
+}
+
+static void task_end(struct referrers_task *task)
+{
+    struct referrers_search *search = task->search;
+
+    TAILQ_REMOVE(&search->running, task, link);
+    search->running_count--;
+    referrers_task_free(task);
+    referrers_search_pump(search);
 }
 
 /* --- trouble --- */
@@ -73,6 +84,23 @@ static void task_broken(struct referrers_task *task, const struct gh_error *why)
     if (!referrers_found_add_broken(task->search->found, task->order, task->label, why, &error)) {
         referrers_search_trouble(task->search, &error);
     }
+}
+
+/* Have the body that came judged (taken): referrers_task_judged() follows. */
+static void task_judge(struct referrers_task *task, struct upstream_result *result)
+{
+    struct referrers_check *check = referrers_check_new(task);
+
+    if (check == NULL) {
+        task_trouble(task, GH_INTERNAL_ERROR, "no memory for a search");
+        task_end(task);
+        return;
+    }
+    check->content = result->body;
+    result->body = (struct bytes_buf){0};
+    check->type = GH_TAKE(result->head.headers[UPSTREAM_CONTENT_TYPE]);
+    check->link = GH_TAKE(result->head.headers[UPSTREAM_LINK]);
+    referrers_check_start(check, check->content.len);
 }
 
 /* --- pages of descriptors --- */
@@ -284,25 +312,29 @@ static void task_on_page(struct referrers_task *task, struct upstream_result *re
 {
     struct referrers_search *search = task->search;
     const struct upstream_config *config = upstream_settings(search->places[task->place].upstream);
-    const char *link = upstream_head_get(&result->head, UPSTREAM_LINK);
-    GH_OWN(sjson_freep) json_t *doc = NULL;
-    struct gh_error error = {0};
-    json_t *list = NULL;
 
     if (result->outcome == UPSTREAM_ABSENT ||
         (result->head.status == 400 && config->is_referrers_unsupported)) {
         if (config->referrers == UPSTREAM_REFERRERS_AUTO && search->page_count <= 1) {
             task_fall_back(task);
         }
+        task_end(task);
         return;
     }
     if (result->outcome != UPSTREAM_OK) {
         task_trouble_of(task, result);
+        task_end(task);
         return;
     }
-    if (!referrers_page_parse(bytes_view(&result->body),
-                              upstream_head_get(&result->head, UPSTREAM_CONTENT_TYPE), &doc, &list,
-                              &error)) {
+    task_judge(task, result);
+}
+
+static void task_judged_page(struct referrers_task *task, struct referrers_check *check)
+{
+    struct referrers_search *search = task->search;
+    struct gh_error error = check->error;
+
+    if (error.cause != GH_CAUSE_NONE) {
         if (search->list_outcome == UPSTREAM_OK) {
             search->list_outcome = UPSTREAM_REJECTED;
         }
@@ -310,8 +342,8 @@ static void task_on_page(struct referrers_task *task, struct upstream_result *re
         referrers_search_trouble(search, &error);
         return;
     }
-    task_take_list(task, list);
-    if (link != NULL && !task_follow(task, link, &error)) {
+    task_take_list(task, check->list);
+    if (check->link != NULL && !task_follow(task, check->link, &error)) {
         gh_error_at(&error, "%s", task->label);
         referrers_search_trouble(search, &error);
     }
@@ -319,28 +351,25 @@ static void task_on_page(struct referrers_task *task, struct upstream_result *re
 
 static void task_on_fallback(struct referrers_task *task, struct upstream_result *result)
 {
-    GH_OWN(sjson_freep) json_t *doc = NULL;
-    struct gh_error error = {0};
-    json_t *list = NULL;
-
     if (result->outcome == UPSTREAM_ABSENT) {
-        return;
-    }
-    if (result->outcome != UPSTREAM_OK) {
+        task_end(task);
+    } else if (result->outcome != UPSTREAM_OK) {
         task_trouble_of(task, result);
-        return;
+        task_end(task);
+    } else {
+        task_judge(task, result);
     }
-    /* Anybody who may push can put anything under that tag: no index counts as none, and is said.
-     */
-    if (!referrers_page_parse(bytes_view(&result->body),
-                              upstream_head_get(&result->head, UPSTREAM_CONTENT_TYPE), &doc, &list,
-                              &error)) {
-        if (task->search->listed == NULL) {
-            task_broken(task, &error);
-        }
-        return;
+}
+
+static void task_judged_fallback(struct referrers_task *task, struct referrers_check *check)
+{
+    if (check->error.cause == GH_CAUSE_NONE) {
+        task_take_list(task, check->list);
+    } else if (task->search->listed == NULL) {
+        /* Anybody who may push can put anything under that tag: no index counts as none, and is
+         * said. */
+        task_broken(task, &check->error);
     }
-    task_take_list(task, list);
 }
 
 /* --- manifests and blobs --- */
@@ -379,20 +408,15 @@ static unsigned task_manifest_kinds(const struct manifest *manifest)
     return referrers_page_kinds(type);
 }
 
-static void task_take_manifest(struct referrers_task *task, struct bytes body,
-                               const char *content_type)
+/* MANIFEST is taken. */
+static void task_take_manifest(struct referrers_task *task, struct manifest *manifest)
 {
     struct referrers_search *search = task->search;
     struct referrers_found *found = search->found;
-    struct manifest *manifest = NULL;
     struct gh_error error = {0};
     size_t first_blob = found->blob_count;
     unsigned kinds = task->kinds;
 
-    if (!manifest_parse(body, content_type, &manifest, &error)) {
-        task_broken(task, &error);
-        return;
-    }
     if (task->kind == REFERRERS_TASK_MANIFEST) {
         if (!manifest->has_subject ||
             !digest_equal(&manifest->subject.digest, &search->ask.subject)) {
@@ -431,24 +455,6 @@ static bool task_count_bytes(struct referrers_task *task, size_t len)
     return true;
 }
 
-static bool task_check_content(struct referrers_task *task, struct bytes content,
-                               struct gh_error *err)
-{
-    if ((int64_t)content.len != task->size) {
-        return gh_fail(err, GH_DIGEST_MISMATCH, "%zu bytes came where %lld were announced",
-                       content.len, (long long)task->size);
-    }
-    return digest_check(&task->digest, content, err);
-}
-
-static void task_store(struct referrers_task *task, enum referrers_part part,
-                       const struct digest *digest, const char *type, struct bytes content)
-{
-    if (task->search->ask.store != NULL) {
-        task->search->ask.store(task->search->ask.ctx, part, digest, type, content);
-    }
-}
-
 /* Something named by a manifest or list that the registry does not have, or too large to be it. */
 static bool task_is_broken_answer(struct referrers_task *task, const struct upstream_result *result)
 {
@@ -468,58 +474,34 @@ static bool task_is_broken_answer(struct referrers_task *task, const struct upst
     return true;
 }
 
-static void task_on_manifest(struct referrers_task *task, struct upstream_result *result)
+/* A manifest or blob that a descriptor names, or a cosign tag, which nothing names. */
+static void task_on_content(struct referrers_task *task, struct upstream_result *result)
 {
-    const char *type = upstream_head_get(&result->head, UPSTREAM_CONTENT_TYPE);
-    struct bytes body = bytes_view(&result->body);
+    bool is_tag = task->kind == REFERRERS_TASK_TAG;
     struct gh_error error = {0};
 
-    if (result->outcome != UPSTREAM_OK) {
-        if (!task_is_broken_answer(task, result)) {
-            task_trouble_of(task, result);
-        }
-        return;
-    }
-    if (!task_count_bytes(task, body.len)) {
-        return;
-    }
-    if (!task_check_content(task, body, &error)) {
-        task_broken(task, &error);
-        return;
-    }
-    task_store(task, REFERRERS_MANIFEST, &task->digest, type, body);
-    task_take_manifest(task, body, type);
-}
-
-/* A cosign tag: found by name, so its digest is whatever came. */
-static void task_on_tag(struct referrers_task *task, struct upstream_result *result)
-{
-    const char *type = upstream_head_get(&result->head, UPSTREAM_CONTENT_TYPE);
-    struct bytes body = bytes_view(&result->body);
-    struct gh_error error = {0};
-
-    if (result->outcome == UPSTREAM_ABSENT) {
-        return;
-    }
-    if (result->outcome == UPSTREAM_TOO_LARGE) {
+    if (is_tag && result->outcome == UPSTREAM_ABSENT) {
+        task_end(task);
+    } else if (is_tag && result->outcome == UPSTREAM_TOO_LARGE) {
         (void)gh_fail(&error, GH_SIZE_LIMIT_EXCEEDED, "the manifest is larger than %u bytes",
                       REFERRERS_MAX_MANIFEST_BYTES);
         task_broken(task, &error);
-        return;
+        task_end(task);
+    } else if (result->outcome != UPSTREAM_OK) {
+        if (is_tag || !task_is_broken_answer(task, result)) {
+            task_trouble_of(task, result);
+        }
+        task_end(task);
+    } else if (task->kind != REFERRERS_TASK_BLOB && !task_count_bytes(task, result->body.len)) {
+        task_end(task);
+    } else if (!is_tag && (int64_t)result->body.len != task->size) {
+        (void)gh_fail(&error, GH_DIGEST_MISMATCH, "%zu bytes came where %lld were announced",
+                      result->body.len, (long long)task->size);
+        task_broken(task, &error);
+        task_end(task);
+    } else {
+        task_judge(task, result);
     }
-    if (result->outcome != UPSTREAM_OK) {
-        task_trouble_of(task, result);
-        return;
-    }
-    if (!task_count_bytes(task, body.len)) {
-        return;
-    }
-    if (!digest_compute(DIGEST_SHA256, body, &task->digest, &error)) {
-        referrers_search_trouble(task->search, &error);
-        return;
-    }
-    task_store(task, REFERRERS_MANIFEST, &task->digest, type, body);
-    task_take_manifest(task, body, type);
 }
 
 static void task_take_blob(struct referrers_task *task, struct bytes_buf *content)
@@ -531,22 +513,18 @@ static void task_take_blob(struct referrers_task *task, struct bytes_buf *conten
     blob->state = REFERRERS_BLOB_HERE;
 }
 
-static void task_on_blob(struct referrers_task *task, struct upstream_result *result)
+static void task_judged_content(struct referrers_task *task, struct referrers_check *check)
 {
-    struct gh_error error = {0};
-
-    if (result->outcome != UPSTREAM_OK) {
-        if (!task_is_broken_answer(task, result)) {
-            task_trouble_of(task, result);
-        }
-        return;
+    if (check->error.cause == GH_INTERNAL_ERROR) {
+        referrers_search_trouble(task->search, &check->error); /* says nothing about the content */
+    } else if (check->error.cause != GH_CAUSE_NONE) {
+        task_broken(task, &check->error);
+    } else if (task->kind == REFERRERS_TASK_BLOB) {
+        task_take_blob(task, &check->content);
+    } else {
+        task->digest = check->digest;
+        task_take_manifest(task, GH_TAKE(check->manifest));
     }
-    if (!task_check_content(task, bytes_view(&result->body), &error)) {
-        task_broken(task, &error);
-        return;
-    }
-    task_store(task, REFERRERS_BLOB, &task->digest, NULL, bytes_view(&result->body));
-    task_take_blob(task, &result->body);
 }
 
 /* --- asking --- */
@@ -554,7 +532,6 @@ static void task_on_blob(struct referrers_task *task, struct upstream_result *re
 static void task_on_answer(void *ctx, struct upstream_result *result)
 {
     struct referrers_task *task = ctx;
-    struct referrers_search *search = task->search;
 
     task->request = NULL;
     switch (task->kind) {
@@ -565,47 +542,11 @@ static void task_on_answer(void *ctx, struct upstream_result *result)
         task_on_fallback(task, result);
         break;
     case REFERRERS_TASK_TAG:
-        task_on_tag(task, result);
-        break;
     case REFERRERS_TASK_MANIFEST:
-        task_on_manifest(task, result);
-        break;
     case REFERRERS_TASK_BLOB:
-        task_on_blob(task, result);
+        task_on_content(task, result);
         break;
     }
-    TAILQ_REMOVE(&search->running, task, link);
-    search->running_count--;
-    referrers_task_free(task);
-    referrers_search_pump(search);
-}
-
-/* Content that is stored already. True when the task is done with it. */
-static bool task_look_up(struct referrers_task *task)
-{
-    struct referrers_search *search = task->search;
-    enum referrers_part part =
-        task->kind == REFERRERS_TASK_BLOB ? REFERRERS_BLOB : REFERRERS_MANIFEST;
-    struct bytes_buf content = {0};
-
-    if (search->ask.lookup == NULL ||
-        (task->kind != REFERRERS_TASK_BLOB && task->kind != REFERRERS_TASK_MANIFEST) ||
-        !search->ask.lookup(search->ask.ctx, part, &task->digest, &content)) {
-        return false;
-    }
-    if ((int64_t)content.len != task->size) {
-        bytes_buf_done(&content); /* the list lies about the size: let the registry say it again */
-        return false;
-    }
-    if (part == REFERRERS_BLOB) {
-        if (task_count_bytes(task, content.len)) {
-            task_take_blob(task, &content);
-        }
-    } else {
-        task_take_manifest(task, bytes_view(&content), task->media_type);
-    }
-    bytes_buf_done(&content);
-    return true;
 }
 
 static size_t task_body_limit(const struct referrers_task *task)
@@ -639,7 +580,7 @@ static bool task_refuse(struct referrers_task *task)
     return task->kind == REFERRERS_TASK_BLOB && !task_count_bytes(task, (size_t)task->size);
 }
 
-bool referrers_task_start(struct referrers_task *task)
+static void task_ask(struct referrers_task *task)
 {
     struct referrers_search *search = task->search;
     const struct referrers_place *place = &search->places[task->place];
@@ -650,8 +591,9 @@ bool referrers_task_start(struct referrers_task *task)
                                .body_limit = task_body_limit(task),
                                .timeout_ms = (unsigned)GH_MAX(left_ms, 1)};
 
-    if (task_look_up(task) || task_refuse(task)) {
-        return true;
+    if (task_refuse(task)) {
+        task_end(task);
+        return;
     }
     switch (task->kind) {
     case REFERRERS_TASK_PAGE:
@@ -668,7 +610,60 @@ bool referrers_task_start(struct referrers_task *task)
     task->request = upstream_fetch(search->client, &ask, task_on_answer, task);
     if (task->request == NULL) {
         task_trouble(task, GH_INTERNAL_ERROR, "no memory for a search");
-        return true;
+        task_end(task);
     }
-    return false;
+}
+
+/* Content that may be stored already, named by its digest. True: referrers_task_judged() follows,
+ * or has followed. */
+static bool task_look_up(struct referrers_task *task)
+{
+    bool is_named = task->kind == REFERRERS_TASK_BLOB || task->kind == REFERRERS_TASK_MANIFEST;
+    struct referrers_check *check;
+
+    if (task->search->ask.lookup == NULL || !is_named) {
+        return false;
+    }
+    check = referrers_check_new(task);
+    if (check == NULL) {
+        return false;
+    }
+    check->is_lookup = true;
+    check->type = task->media_type != NULL ? strdup(task->media_type) : NULL;
+    referrers_check_start(check, (size_t)GH_MAX(task->size, 0));
+    return true;
+}
+
+void referrers_task_start(struct referrers_task *task)
+{
+    if (!task_look_up(task)) {
+        task_ask(task);
+    }
+}
+
+void referrers_task_judged(struct referrers_task *task, struct referrers_check *check)
+{
+    if (check->is_lookup && !check->is_here) {
+        task_ask(task);
+        return;
+    }
+    switch (task->kind) {
+    case REFERRERS_TASK_PAGE:
+        task_judged_page(task, check);
+        break;
+    case REFERRERS_TASK_FALLBACK:
+        task_judged_fallback(task, check);
+        break;
+    case REFERRERS_TASK_BLOB:
+        if (check->is_lookup && !task_count_bytes(task, check->content.len)) {
+            break;
+        }
+        task_judged_content(task, check);
+        break;
+    case REFERRERS_TASK_TAG:
+    case REFERRERS_TASK_MANIFEST:
+        task_judged_content(task, check);
+        break;
+    }
+    task_end(task);
 }

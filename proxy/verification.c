@@ -338,18 +338,18 @@ static void verification_submit(struct verification *v, const struct evidence_se
 static bool verification_lookup(void *ctx, enum referrers_part part, const struct digest *digest,
                                 struct bytes_buf *out)
 {
-    const struct verification *v = ctx;
+    struct gateway *gateway = ctx;
 
-    return v->gateway->store != NULL && known_blob_get(v->gateway, digest, out);
+    return gateway->store != NULL && known_blob_get(gateway, digest, out);
 }
 
 static void verification_store(void *ctx, enum referrers_part part, const struct digest *digest,
                                const char *media_type, struct bytes content)
 {
-    const struct verification *v = ctx;
+    struct gateway *gateway = ctx;
 
-    if (v->gateway->store != NULL) {
-        known_blob_put(v->gateway, digest, media_type, content);
+    if (gateway->store != NULL) {
+        known_blob_put(gateway, digest, media_type, content);
     }
 }
 
@@ -436,6 +436,9 @@ static void verification_search(struct verification *v)
         .max_blob_bytes = (size_t)limits->evidence_bytes,
         .timeout_ms = (unsigned)(limits->verification_time_s * 1000),
         .ctx = v,
+        .helpers = v->gateway->verifiers,
+        .worker = v->worker,
+        .store_ctx = v->gateway,
         .lookup = verification_lookup,
         .store = verification_store,
     };

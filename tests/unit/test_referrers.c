@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #include "crypto/manifest.h"
+#include "proxy/helper.h"
 #include "proxy/referrers.h"
 #include "tests/support/fake_upstream.h"
 
@@ -28,6 +29,8 @@ struct route {
 };
 
 struct scene {
+    struct worker *worker;
+    struct helper_pool *helpers;
     struct event_base *base;
     struct upstream_client *client;
     struct upstream *upstream;
@@ -64,7 +67,10 @@ static void scene_start_as(struct scene *scene, enum upstream_referrers mode)
     struct gh_error err = {0};
 
     memset(scene, 0, sizeof(*scene));
-    scene->base = event_base_new();
+    /* Its thread is never started: the cases turn its loop. */
+    assert_true(worker_new(0, &scene->worker, &err));
+    assert_true(helper_pool_new(2, &scene->helpers, &err));
+    scene->base = worker_base(scene->worker);
     scene->server = fake_upstream_start(answer_routes, scene);
     config.url = fake_upstream_url(scene->server, "");
     assert_true(upstream_client_new(scene->base, NULL, &scene->client, &err));
@@ -77,7 +83,8 @@ static void scene_start_as(struct scene *scene, enum upstream_referrers mode)
                                         .subject = scene->subject,
                                         .kinds = ALL_KINDS,
                                         .timeout_ms = 5000,
-                                        .ctx = scene};
+                                        .ctx = scene,
+                                        .store_ctx = scene};
 }
 
 static void scene_start(struct scene *scene)
@@ -91,7 +98,8 @@ static void scene_stop(struct scene *scene)
     bytes_buf_done(&scene->list.body);
     upstream_client_free(scene->client);
     upstream_unref(scene->upstream);
-    event_base_free(scene->base);
+    helper_pool_free(scene->helpers);
+    worker_free(scene->worker);
     fake_upstream_stop(scene->server);
     for (size_t i = 0; i < scene->route_count; i++) {
         free(scene->routes[i].body);
@@ -511,7 +519,7 @@ static bool scene_lookup(void *ctx, enum referrers_part part, const struct diges
     if (part != REFERRERS_BLOB || !digest_equal(&known, digest)) {
         return false;
     }
-    scene->lookups++;
+    (void)__atomic_add_fetch(&scene->lookups, 1, __ATOMIC_RELAXED);
     return bytes_dup(BYTES_LITERAL("bundle one"), out, &err);
 }
 
@@ -523,7 +531,7 @@ static void scene_store(void *ctx, enum referrers_part part, const struct digest
 
     assert_true(digest_check(digest, content, &err));
     assert_int_equal(media_type != NULL, part == REFERRERS_MANIFEST);
-    scene->stored++;
+    (void)__atomic_add_fetch(&scene->stored, 1, __ATOMIC_RELAXED);
 }
 
 static void find_stored_content_not_fetched(void **state)
@@ -544,6 +552,77 @@ static void find_stored_content_not_fetched(void **state)
     assert_int_equal(scene.stored, 1); /* the manifest */
     assert_int_equal(fake_upstream_calls_with(scene.server, "/blobs/"), 0);
     scene_stop(&scene);
+}
+
+#define LARGE_BYTES (2 * REFERRERS_INLINE_BYTES)
+
+/* Two bundles that helpers look at, one of them other bytes than its manifest says. */
+static void scene_large(struct scene *scene, char *good)
+{
+    char *bad = malloc(LARGE_BYTES + 1);
+    char list[2048];
+    char one[1024];
+    char two[1024];
+
+    memset(good, 'g', LARGE_BYTES);
+    memset(bad, 'b', LARGE_BYTES);
+    good[LARGE_BYTES] = '\0';
+    bad[LARGE_BYTES] = '\0';
+    scene_referrer(scene, BUNDLE, good, scene->subject_text, one);
+    scene_referrer(scene, BUNDLE, bad, scene->subject_text, two);
+    scene->routes[scene->route_count - 1].body[0] = 'x';
+    (void)snprintf(list, sizeof(list), "%s,%s", one, two);
+    (void)scene_page(scene, "", "", list);
+    scene->ask.helpers = scene->helpers;
+    scene->ask.worker = scene->worker;
+    scene->ask.lookup = scene_lookup;
+    scene->ask.store = scene_store;
+    free(bad);
+}
+
+static void find_large_content_judged_by_helpers(void **state)
+{
+    char *good = malloc(LARGE_BYTES + 1);
+    const struct evidence_set *set;
+    struct scene scene;
+
+    scene_start(&scene);
+    scene_large(&scene, good);
+    set = scene_find(&scene);
+    assert_int_equal(set->count, 2);
+    assert_int_equal(set->incomplete.cause, GH_CAUSE_NONE);
+    assert_int_equal(set->items[0].kind, EVIDENCE_BUNDLE);
+    assert_true(bytes_equal_cstr(set->items[0].blob, good));
+    assert_int_equal(set->items[1].kind, EVIDENCE_BROKEN);
+    assert_int_equal(set->items[1].failure.cause, GH_DIGEST_MISMATCH);
+    assert_int_equal(scene.stored, 3); /* two manifests, the good blob */
+    scene_stop(&scene);
+    free(good);
+}
+
+static void cancel_while_helpers_judge_never_called(void **state)
+{
+    char *good = malloc(LARGE_BYTES + 1);
+
+    for (int turns = 0; turns < 40; turns++) {
+        struct referrers_search *search;
+        struct scene scene;
+
+        scene_start(&scene);
+        scene_large(&scene, good);
+        search = referrers_find(scene.client, &scene.ask, scene_on_done);
+        assert_non_null(search);
+        for (int i = 0; i < turns && scene.result == NULL; i++) {
+            (void)event_base_loop(scene.base, EVLOOP_ONCE);
+        }
+        if (scene.result == NULL) {
+            referrers_cancel(search);
+            (void)event_base_loop(scene.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+            assert_null(scene.result);
+        }
+        scene_stop(&scene);
+    }
+    free(good);
 }
 
 static void find_modes_ask_as_configured(void **state)
@@ -670,6 +749,8 @@ int main(void)
         cmocka_unit_test(find_notation_manifest_form_judged),
         cmocka_unit_test(find_over_limits_refused),
         cmocka_unit_test(find_stored_content_not_fetched),
+        cmocka_unit_test(find_large_content_judged_by_helpers),
+        cmocka_unit_test(cancel_while_helpers_judge_never_called),
         cmocka_unit_test(find_modes_ask_as_configured),
         cmocka_unit_test(find_time_budget_incomplete),
         cmocka_unit_test(list_filtered_here),
