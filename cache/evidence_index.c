@@ -58,6 +58,14 @@ bool evidence_index_get(struct store *store, const struct cache_scope *scope,
     return true;
 }
 
+bool evidence_index_has(struct store *store, const struct cache_scope *scope,
+                        const struct digest *subject)
+{
+    struct store_key key;
+
+    return store_has(store, STORE_EVIDENCE, scope_digest_key(scope, subject, &key));
+}
+
 bool evidence_index_remove(struct store *store, const struct cache_scope *scope,
                            const struct digest *subject, struct gh_error *err)
 {

@@ -17,6 +17,8 @@ GH_CHECKED bool evidence_index_put(struct store *store, const struct cache_scope
 bool evidence_index_get(struct store *store, const struct cache_scope *scope,
                         const struct digest *subject, int64_t now_unix_s, struct bytes_buf *out,
                         int64_t *made_unix_s);
+bool evidence_index_has(struct store *store, const struct cache_scope *scope,
+                        const struct digest *subject);
 GH_CHECKED bool evidence_index_remove(struct store *store, const struct cache_scope *scope,
                                       const struct digest *subject, struct gh_error *err);
 

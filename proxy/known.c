@@ -239,6 +239,14 @@ void known_evidence_put(struct gateway *gateway, const struct target *target,
                                     now_unix_s, &error));
 }
 
+bool known_evidence_has(struct gateway *gateway, const struct target *target,
+                        const struct digest *subject)
+{
+    const struct cache_scope scope = known_scope(target);
+
+    return evidence_index_has(gateway->store, &scope, subject);
+}
+
 struct evidence_record *known_evidence_get(struct gateway *gateway, const struct target *target,
                                            const struct digest *subject, int64_t *made_unix_s)
 {

@@ -58,6 +58,8 @@ void known_blob_put(struct gateway *gateway, const struct digest *digest, const 
 void known_evidence_put(struct gateway *gateway, const struct target *target,
                         const struct digest *subject, const struct evidence_set *set,
                         int64_t now_unix_s);
+bool known_evidence_has(struct gateway *gateway, const struct target *target,
+                        const struct digest *subject);
 /* The same with its blobs; NULL where anything of it is gone. *made_unix_s: when it was found. */
 struct evidence_record *known_evidence_get(struct gateway *gateway, const struct target *target,
                                            const struct digest *subject, int64_t *made_unix_s);

@@ -291,46 +291,57 @@ static void verification_work(struct helper_job *job)
     verification_job_run((struct verification_job *)job);
 }
 
+/* The job is back. False: nobody waited for it any more, and V is freed. */
+static bool verification_is_back(struct verification *v)
+{
+    bool is_wanted = !v->is_finished;
+
+    v->is_working = false;
+    if (!is_wanted) {
+        verification_free(v);
+    }
+    return is_wanted;
+}
+
 static void verification_back(struct helper_job *job, struct worker *worker)
 {
     struct verification *v = (struct verification *)job;
 
-    v->is_working = false;
-    if (v->is_finished) {
-        verification_free(v);
-        return;
+    if (verification_is_back(v)) {
+        verification_step(v);
     }
-    verification_step(v);
 }
 
 static void verification_dropped(struct helper_job *job)
 {
     struct verification *v = (struct verification *)job;
 
-    v->is_working = false;
-    if (v->is_finished) {
-        verification_free(v);
-        return;
+    if (verification_is_back(v)) {
+        verification_fail(v, GH_INTERNAL_ERROR, "the gateway is stopping");
     }
-    verification_fail(v, GH_INTERNAL_ERROR, "the gateway is stopping");
 }
 
-static void verification_submit(struct verification *v, const struct evidence_set *set)
+static void verification_send(struct verification *v, void (*run)(struct helper_job *job),
+                              void (*done)(struct helper_job *job, struct worker *worker))
 {
-    v->job.evidence = set;
-    v->job.answers = NULL;
     v->job.helper.worker = v->worker;
-    v->job.helper.run = verification_work;
-    v->job.helper.done = verification_back;
+    v->job.helper.run = run;
+    v->job.helper.done = done;
     v->job.helper.drop = verification_dropped;
-    v->job.answers = &v->job.fetched.view;
-    v->job.is_listing_old = v->source != VERIFICATION_FOUND &&
-                            (!v->gateway->is_stored_only || v->gateway->is_background);
     v->is_working = true;
     if (!helper_submit(v->gateway->verifiers, &v->job.helper)) {
         v->is_working = false;
         verification_fail(v, GH_TIME_BUDGET_EXCEEDED, "too many verifications are waiting");
     }
+}
+
+static void verification_submit(struct verification *v, const struct evidence_set *set)
+{
+    v->job.evidence = set;
+    v->job.answers = &v->job.fetched.view;
+    v->job.is_listing_old = v->source != VERIFICATION_FOUND &&
+                            (!v->gateway->is_stored_only || v->gateway->is_background);
+    verification_send(v, verification_work, verification_back);
 }
 
 /* ---- the search ---- */
@@ -649,23 +660,8 @@ static bool verification_stored_is_fresh(const struct verification *v)
             gateway_now() - v->stored_unix_s < v->generation->config->cache.verdict_ttl_s);
 }
 
-static void verification_begin(struct verification *v)
+static void verification_go(struct verification *v)
 {
-    const struct timeval limit = {.tv_sec = v->generation->config->limits.verification_time_s};
-
-    verification_list(v, true);
-    v->deadline = event_new(worker_base(v->worker), -1, 0, verification_on_deadline, v);
-    if (v->deadline == NULL || event_add(v->deadline, &limit) != 0) {
-        verification_fail(v, GH_INTERNAL_ERROR, "no memory for a deadline");
-        return;
-    }
-    if (v->gateway->store != NULL) {
-        v->stored =
-            known_evidence_get(v->gateway, &v->target, &v->subject->digest, &v->stored_unix_s);
-    }
-    if (v->stored != NULL) {
-        verification_count_set(v, &v->stored->set);
-    }
     if (verification_stored_is_fresh(v)) {
         v->source = VERIFICATION_STORED;
         verification_submit(v, &v->stored->set);
@@ -676,6 +672,45 @@ static void verification_begin(struct verification *v)
         return;
     }
     verification_search(v);
+}
+
+/* On a verifier: it may be megabytes, and all of it is hashed. */
+static void verification_load(struct helper_job *job)
+{
+    struct verification *v = (struct verification *)job;
+
+    v->stored = known_evidence_get(v->gateway, &v->target, &v->subject->digest, &v->stored_unix_s);
+}
+
+static void verification_loaded(struct helper_job *job, struct worker *worker)
+{
+    struct verification *v = (struct verification *)job;
+
+    if (!verification_is_back(v)) {
+        return;
+    }
+    if (v->stored != NULL) {
+        verification_count_set(v, &v->stored->set);
+    }
+    verification_go(v);
+}
+
+static void verification_begin(struct verification *v)
+{
+    const struct timeval limit = {.tv_sec = v->generation->config->limits.verification_time_s};
+
+    verification_list(v, true);
+    v->deadline = event_new(worker_base(v->worker), -1, 0, verification_on_deadline, v);
+    if (v->deadline == NULL || event_add(v->deadline, &limit) != 0) {
+        verification_fail(v, GH_INTERNAL_ERROR, "no memory for a deadline");
+        return;
+    }
+    if (v->gateway->store != NULL &&
+        known_evidence_has(v->gateway, &v->target, &v->subject->digest)) {
+        verification_send(v, verification_load, verification_loaded);
+    } else {
+        verification_go(v);
+    }
 }
 
 static struct verification *verification_new(struct gateway *gateway, struct worker *worker,
@@ -718,22 +753,6 @@ static void verification_arrived(void *ctx, struct flight_result *base)
 
     seat->fn(seat->ctx, (const struct verification_result *)base);
     free(seat);
-}
-
-/* Whoever asks the same about the same subject joins. The tag counts, since requirements that read
- * it may. */
-static void verification_key(struct text *key, const struct verification_ask *ask)
-{
-    text_printf(key, "verify %llu %s %s %s %s %s %d %lld %u",
-                (unsigned long long)ask->generation->number, ask->target->tenant_name,
-                ask->target->ref.name, ask->subject->digest_text, ask->subject->media_type,
-                ask->tag != NULL ? ask->tag : "", (int)ask->is_explaining,
-                (long long)ask->at_unix_s, ask->depth);
-    for (size_t i = 0; i < ask->leaf_count; i++) {
-        text_put_char(key, ' ');
-        text_put_hex(key, ask->leaves[i].require->fingerprint.value, 32);
-        text_put_char(key, ask->leaves[i].is_all_authorities ? '+' : '.');
-    }
 }
 
 struct verification_seat *verification_join(struct gateway *gateway, struct worker *worker,

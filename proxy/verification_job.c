@@ -5,7 +5,12 @@
 #include <time.h>
 
 #include "metrics/prom.h"
+#include "metrics/text.h"
+#include "proxy/content.h"
 #include "proxy/decision_text.h"
+#include "proxy/generation.h"
+#include "proxy/target.h"
+#include "proxy/verification.h"
 
 bool verification_job_leaves(struct verification_job *job, const struct decide_leaf *leaves,
                              size_t count)
@@ -110,4 +115,18 @@ void verification_job_done(struct verification_job *job)
     free(job->verdicts);
     free(job->spent_us);
     free(job->leaves);
+}
+
+void verification_key(struct text *key, const struct verification_ask *ask)
+{
+    text_printf(key, "verify %llu %s %s %s %s %s %d %lld %u",
+                (unsigned long long)ask->generation->number, ask->target->tenant_name,
+                ask->target->ref.name, ask->subject->digest_text, ask->subject->media_type,
+                ask->tag != NULL ? ask->tag : "", (int)ask->is_explaining,
+                (long long)ask->at_unix_s, ask->depth);
+    for (size_t i = 0; i < ask->leaf_count; i++) {
+        text_put_char(key, ' ');
+        text_put_hex(key, ask->leaves[i].require->fingerprint.value, 32);
+        text_put_char(key, ask->leaves[i].is_all_authorities ? '+' : '.');
+    }
 }

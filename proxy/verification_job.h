@@ -14,6 +14,8 @@
 #include "proxy/wanted.h"
 
 struct prom;
+struct text;
+struct verification_ask;
 struct verification_result;
 
 #define VERIFICATION_JOB_MAX_OTHERS 8
@@ -52,6 +54,10 @@ GH_CHECKED bool verification_job_leaves(struct verification_job *job,
 /* Judge every leaf that has no verdict yet, until one asks for a base image. */
 void verification_job_run(struct verification_job *job);
 void verification_job_done(struct verification_job *job);
+
+/* Whoever asks the same about the same subject joins. The tag counts, since requirements that read
+ * it may. */
+void verification_key(struct text *key, const struct verification_ask *ask);
 
 /* A leaf that got no verdict in time is undecided; its reason is what stopped the rest. NULL when
  * memory is out. */
