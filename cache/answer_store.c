@@ -190,3 +190,24 @@ int64_t answer_store_due(struct store *store, int64_t now_unix_s, struct digest 
     *count = walk.count;
     return walk.next_unix_s;
 }
+
+struct answer_each {
+    answer_store_fn fn;
+    void *arg;
+};
+
+static bool answer_on_each(struct bytes key, struct bytes value, void *arg)
+{
+    const struct answer_each *each = arg;
+    struct answer_record record;
+
+    (void)key;
+    return !answer_decode(value, &record) || each->fn(&record, each->arg);
+}
+
+void answer_store_each(struct store *store, answer_store_fn fn, void *arg)
+{
+    struct answer_each each = {fn, arg};
+
+    store_walk(store, STORE_ANSWERS, bytes_make(NULL, 0), answer_on_each, &each);
+}

@@ -47,4 +47,9 @@ GH_CHECKED bool answer_store_remove(struct store *store, const struct digest *na
 int64_t answer_store_due(struct store *store, int64_t now_unix_s, struct digest *names, size_t max,
                          size_t *count);
 
+/* Look at every committed record; its views end with the call. FN may not call the store; false
+ * ends the walk. What does not authenticate is shown all the same. */
+typedef bool (*answer_store_fn)(const struct answer_record *record, void *arg);
+void answer_store_each(struct store *store, answer_store_fn fn, void *arg);
+
 #endif

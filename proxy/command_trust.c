@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 
+#include "cache/answer_store.h"
 #include "crypto/digest.h"
 #include "crypto/key.h"
 #include "crypto/signer.h"
@@ -28,7 +29,9 @@ static const char command_trust_help[] =
     "       gatehouse trust update -c FILE [--output text|json] [ROOT]...\n"
     "\n"
     "status shows roots, keys, certificates and lists: where they come from, their age, when they\n"
-    "end; and what should be done before anything is refused. update refreshes the roots that "
+    "end; what the gateway keeps of fetched lists and OCSP answers; and what should be done "
+    "before\n"
+    "anything is refused. update refreshes the roots that "
     "come\n"
     "from TUF repositories now (all of them, or those named); a running gateway takes them over\n"
     "within seconds.\n"
@@ -258,7 +261,50 @@ static void command_trust_findings(struct command_trust *self, const struct conf
     }
 }
 
-/* One part of the listing: "roots", "keys" or "findings". */
+static bool command_trust_on_answer(const struct answer_record *record, void *arg)
+{
+    static const char *const kinds[] = {"crl", "ocsp", "vendor"};
+    struct command_trust *self = arg;
+    struct text *out = &self->out;
+    const char *kind = record->kind < GH_COUNT(kinds) ? kinds[record->kind] : "";
+    const char *state = record->until_unix_s <= self->now_unix_s ? "ended"
+                        : record->due_unix_s <= self->now_unix_s ? "due"
+                                                                 : "good";
+
+    if (!self->is_json) {
+        text_printf(out, "  %s %s %.*s: %zu bytes", state, kind, (int)record->url.len,
+                    (const char *)record->url.data, record->answer.len);
+        command_trust_say_moment(self, "fetched", record->fetched_unix_s);
+        command_trust_say_moment(self, "until", record->until_unix_s);
+        text_put(out, "\n");
+        return true;
+    }
+    command_trust_begin_item(out);
+    command_trust_put_pair(out, "kind", kind);
+    text_put_key(out, "url");
+    text_put_json_bytes(out, record->url.data, record->url.len);
+    command_trust_put_pair(out, "state", state);
+    text_printf(out, ",\"bytes\":%zu", record->answer.len);
+    command_trust_put_moment(out, "fetched", record->fetched_unix_s);
+    command_trust_put_moment(out, "due", record->due_unix_s);
+    command_trust_put_moment(out, "until", record->until_unix_s);
+    text_put(out, "}");
+    return true;
+}
+
+/* The store may be in use, and there may be none yet. */
+static void command_trust_answers(struct command_trust *self, const struct config *config)
+{
+    const struct store_config asked = {.path = config->storage.path, .is_read_only = true};
+    GH_OWN(store_closep) struct store *store = NULL;
+    struct gh_error error = {0};
+
+    if (store_open(&asked, &store, &error)) {
+        answer_store_each(store, command_trust_on_answer, self);
+    }
+}
+
+/* One part of the listing: "roots", "keys", "answers" or "findings". */
 static void command_trust_part(struct command_trust *self, const struct config *config,
                                const char *part)
 {
@@ -266,6 +312,9 @@ static void command_trust_part(struct command_trust *self, const struct config *
 
     text_printf(&self->out, self->is_json ? "\"%s\":[" : "%s\n", part);
     before = self->out.len;
+    if (part[0] == 'a') {
+        command_trust_answers(self, config);
+    }
     for (size_t t = 0; t < config->tenant_count; t++) {
         const struct config_tenant *tenant = &config->tenants[t];
 
@@ -291,7 +340,7 @@ static void command_trust_part(struct command_trust *self, const struct config *
 
 static void command_trust_status(struct command_trust *self, const struct config *config)
 {
-    static const char *const parts[] = {"roots", "keys", "findings"};
+    static const char *const parts[] = {"roots", "keys", "answers", "findings"};
 
     text_put(&self->out, self->is_json ? "{" : "");
     for (size_t i = 0; i < GH_COUNT(parts); i++) {

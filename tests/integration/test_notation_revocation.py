@@ -326,6 +326,23 @@ def test_revocation_ends_the_verdict_in_the_background(case, kind):
         assert "made anew" in case.gateway.log_text()
 
 
+def test_kept_answers_are_shown_by_trust_status(case):
+    case = case("both")
+    responder = Authority(case.tmp_path / "responder", case.authority.cert, case.authority.key)  # knows nobody
+    case.lists["/root.crl"] = case.authority.crl()
+    with responder.responding() as ocsp, serving(case.serve_list) as (crl, _):
+        case.start(ocsp=ocsp, crl=crl)
+        assert case.pull() == (200, None, None)
+
+        def status():
+            shown = json.loads(case.gateway.run("trust", "status", "-c", case.gateway.file, "--output", "json").stdout)["answers"]
+            return len(shown) == 2 and sorted((a["kind"], a["url"], a["state"]) for a in shown)
+
+        assert wait_until(status, what="the answers") == [("crl", CRL + "root.crl", "good"), ("ocsp", OCSP, "good")]
+        text = case.gateway.run("trust", "status", "-c", case.gateway.file).stdout
+        assert f"good crl {CRL}root.crl: {len(case.lists['/root.crl'])} bytes  fetched" in text
+
+
 def test_revocation_ends_a_verdict_made_before_a_restart(case):
     case = case("crl")
     case.lists["/root.crl"] = case.authority.crl()
