@@ -11,7 +11,7 @@ pytest.importorskip("cryptography", reason="python3-cryptography is not installe
 from cosign_case import (config, cosign, cosign3, environment, judge, make_pair, push, registry,  # noqa: E402, F401
                          run_cosign)
 from private_sigstore import PrivateSigstore, token  # noqa: E402
-from trust_case import run  # noqa: E402
+from trust_case import Gateway, run  # noqa: E402
 
 ISSUER, EMAIL = "https://issuer.test", "release@acme.test"
 WORKFLOW = "https://ci.acme.test/acme/app/.github/workflows/release.yml@refs/tags/v1"
@@ -200,6 +200,31 @@ def test_signature_by_key_of_cosign_3(tmp_path, registry, sigstore, cosign3, log
         (403, "tlog_missing") if log is None else (200, None))
     status, cause = told("other", keys=[{"file": str(other)}])
     assert (status, cause) in ((403, "sig_invalid"), (403, "key_unknown"))
+
+
+# ---- the tool itself behind the gateway ----
+
+@pytest.mark.parametrize("form", ["v3-rekor1", "v3-rekor2", "v2-legacy"])
+def test_cosign_verifies_through_the_gateway(request, tmp_path, registry, sigstore, signer, form):  # noqa: F811
+    """Evidence can be read: what the gateway serves, the tool can judge for itself."""
+    binary = request.getfixturevalue("cosign" if FORMS[form][0] == 2 else "cosign3")
+    digest = signer.signed(form, "behind/" + form)
+    trust = {"SIGSTORE_ROOT_FILE": str(sigstore.folder / "fulcio-chain.pem"),
+             "SIGSTORE_CT_LOG_PUBLIC_KEY_FILE": str(sigstore.folder / "ct.pub"),
+             "SIGSTORE_REKOR_PUBLIC_KEY": str(sigstore.folder / "rekor1.pub")}
+    options = ["--trusted-root", sigstore.trusted_root] if FORMS[form][0] == 3 else []
+    options += ["--use-signed-timestamps"] if FORMS[form][2] and FORMS[form][0] == 3 else []
+
+    def told(gateway, who):
+        name = f"127.0.0.1:{gateway.port}/registry.test/behind/{form}@{digest}"
+        return subprocess.run([binary, "verify", "--allow-http-registry", *map(str, options), "--certificate-identity", who,
+                               "--certificate-oidc-issuer", ISSUER, name], capture_output=True, text=True, timeout=120,
+                              env=environment(tmp_path, **trust))
+
+    with Gateway(tmp_path / "g", config(registry, keyless(), sigstore.trusted_root)) as gateway:
+        done = told(gateway, EMAIL)
+        assert done.returncode == 0 and "validated" in done.stderr, done.stderr
+        assert told(gateway, "other@acme.test").returncode != 0
 
 
 # ---- across an air gap ----
