@@ -111,11 +111,10 @@ static bool command_verify_open(const struct command_verify *self, const struct 
     struct image_ref as;
 
     GH_TRY(image_ref_parse(bytes_of(self->image), tenant->default_upstream, &as, err));
-    if (self->layout != NULL) {
-        return layout_open(self->layout, &as, out, err);
+    if (config_tenant_upstream(tenant, as.upstream) == NULL) {
+        return gh_fail(err, GH_NAME_UNKNOWN, "%s is not one of the upstreams", as.upstream);
     }
-    return config_tenant_upstream(tenant, as.upstream) != NULL ||
-           gh_fail(err, GH_NAME_UNKNOWN, "%s is not one of the upstreams", as.upstream);
+    return self->layout == NULL || layout_open(self->layout, &as, out, err);
 }
 
 static bool command_verify_here(const struct command_verify *self, int *status,

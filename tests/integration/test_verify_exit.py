@@ -45,11 +45,6 @@ def test_uncovered_is_1(images, config):
     assert (status, answer["verdict"], answer["reason"]) == (1, "deny", "not_covered")
 
 
-def test_unconfigured_registry_is_1(config):
-    status, answer = ask(config, "elsewhere.test/team/app:v1")
-    assert (status, answer["verdict"], answer["cause"]) == (1, "deny", "name_unknown")
-
-
 def test_broken_bytes_are_1(images, fake, config):
     digest = images.signed()
     fake.on[digest] = Fault(status=200, body=b"{}", headers={"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
@@ -96,7 +91,8 @@ def test_wrong_usage_is_2(config, tmp_path):
                       ["-c", config.file, "--output", "xml", APP], ["-c", config.file, "--tenant", "none", APP],
                       ["-c", str(tmp_path / "absent.yaml"), APP], ["-c", str(broken), APP],
                       ["-c", config.file, APP + "@sha256:short"], ["-c", config.file, "Registry.test/UPPER"],
-                      ["-c", config.file, "unqualified"], ["-c", config.file, ""],
+                      ["-c", config.file, "unqualified"], ["-c", config.file, "elsewhere.test/team/app:v1"],
+                      ["-c", config.file, "--layout", str(tmp_path), "--as", "elsewhere.test/team/app:v1"], ["-c", config.file, ""],
                       ["-c", config.file, "--layout", str(tmp_path)], ["-c", config.file, "--as", APP],
                       ["-c", config.file, "--layout", str(tmp_path), "--as", APP],
                       ["-c", config.file, "--layout", str(tmp_path), "--as", APP, APP],
