@@ -236,8 +236,17 @@ struct config_clients {
     const char *realm;          /* URL of the token endpoint as clients see it; NULL: by Host */
 };
 
+/* What a tenant may use; 0: as much as there is. */
+struct config_quota {
+    struct config_at at;
+    int64_t requests_per_second;
+    int64_t concurrent_requests;
+    int64_t bytes_per_day;
+};
+
 struct config_tenant {
-    const char *name; /* "default" for the main file */
+    const char *name;                 /* "default" for the main file */
+    const struct config_quota *quota; /* NULL: none */
     const char *file;
     struct config_strings hosts; /* without ports */
     const char *prefix;          /* NULL: none */

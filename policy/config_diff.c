@@ -240,6 +240,37 @@ static void config_diff_roots(struct config_diff *diff, const struct config_tena
     }
 }
 
+static void config_diff_quota(struct config_diff *diff, const char *tenant,
+                              const struct config_quota *before, const struct config_quota *after)
+{
+    static const struct config_quota none = {0};
+    const struct config_quota *one = before != NULL ? before : &none;
+    const struct config_quota *two = after != NULL ? after : &none;
+    const struct {
+        const char *what;
+        int64_t before, after;
+    } rows[] = {
+        {"requests_per_second", one->requests_per_second, two->requests_per_second},
+        {"concurrent_requests", one->concurrent_requests, two->concurrent_requests},
+        {"bytes_per_day", one->bytes_per_day, two->bytes_per_day},
+    };
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        char texts[2][32];
+
+        if (rows[i].before == rows[i].after) {
+            continue;
+        }
+        (void)snprintf(texts[0], sizeof(texts[0]), "%lld", (long long)rows[i].before);
+        (void)snprintf(texts[1], sizeof(texts[1]), "%lld", (long long)rows[i].after);
+        config_diff_tell(diff, &(struct config_change){.kind = "quota",
+                                                       .name = tenant,
+                                                       .what = rows[i].what,
+                                                       .before = texts[0],
+                                                       .after = texts[1]});
+    }
+}
+
 static const struct config_tenant *config_diff_tenant(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->tenant_count; i++) {
@@ -265,6 +296,7 @@ static void config_diff_tenants(struct config_diff *diff, const struct config *b
             config_diff_tell(diff, &(struct config_change){
                                        .kind = "tenant", .name = old->name, .what = "removed"});
         } else {
+            config_diff_quota(diff, old->name, old->quota, new->quota);
             config_diff_upstreams(diff, &old->upstreams, &new->upstreams);
             config_diff_roots(diff, old, new, false);
             config_diff_roots(diff, new, old, true);

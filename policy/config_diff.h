@@ -14,7 +14,8 @@ struct config;
 /* Borrowed for the call. */
 struct config_change {
     const char *tenant; /* "" for what concerns all */
-    const char *kind; /* "setting", "upstream", "root", "tenant", "policy", "signer", "exception" */
+    const char *kind;   /* "setting", "upstream", "root", "tenant", "quota", "policy", "signer",
+                           "exception" */
     const char *name;
     const char *what;   /* "added", "removed", or what of it changed */
     const char *before; /* NULL: there was none */

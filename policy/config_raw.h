@@ -269,6 +269,7 @@ struct config_raw_tenant {
     struct config_strings hosts;
     const char *prefix;
     const char *config;
+    struct config_quota *quota;
 };
 
 struct config_raw_tenants {
@@ -300,6 +301,7 @@ struct config_raw {
     int64_t exceptions_max_s;
     struct config_strings exceptions_approvers;
     struct config_raw_tenants tenants;
+    struct config_quota *quota;
     struct config_raw_tests tests;
 };
 

@@ -514,6 +514,18 @@ static const struct config_field fields_test[] = {
 };
 static OBJECT(test, config_raw_test, .help = "Run at every load and by check.");
 
+static const struct config_field fields_quota[] = {
+    {"requests_per_second", CONFIG_INT, 0, AT(config_quota, requests_per_second), "0",
+     .max = 1000000, .help = "Requests of any kind; as many may come at once. 0: no limit."},
+    {"concurrent_requests", CONFIG_INT, 0, AT(config_quota, concurrent_requests), "0",
+     .max = 1000000, .help = "Requests under way at a time. 0: no limit."},
+    {"bytes_per_day", CONFIG_SIZE, 0, AT(config_quota, bytes_per_day), "0",
+     .max = INT64_MAX, .help = "Bytes of answers in a day (UTC); what is under way ends. 0: no limit."},
+};
+static OBJECT(quota, config_quota,
+              .help = "What a tenant may use; what is over is answered 429. Counted by each process "
+                      "since its start.");
+
 static const struct config_field fields_tenant[] = {
     {"name", CONFIG_NAME, CONFIG_REQUIRED, AT(config_raw_tenant, tenant_name), .help = "Name."},
     {"hosts", CONFIG_TEXTS, CONFIG_NOT_EMPTY, AT(config_raw_tenant, hosts),
@@ -522,6 +534,8 @@ static const struct config_field fields_tenant[] = {
      .help = "First component that leads here; no dot."},
     {"config", CONFIG_PATH, CONFIG_REQUIRED, AT(config_raw_tenant, config),
      .help = "File with upstreams, roots, signers, policies, exceptions and clients."},
+    {"quota", CONFIG_OBJECT, 0, AT(config_raw_tenant, quota), .object = &config_object_quota,
+     .help = "What the tenant may use; said here, so that it cannot say it itself."},
 };
 static OBJECT(tenant, config_raw_tenant, .one_of = "hosts|prefix", .help = "A tenant.");
 
@@ -571,6 +585,8 @@ static const struct config_field fields_file[] = {
      .help = "Who may approve exceptions."},
     {"tenants", CONFIG_OBJECTS, CONFIG_NOT_EMPTY | CONFIG_PROCESS, AT(config_raw, tenants),
      .object = &config_object_tenant, .help = "Tenants, each with a file of its own."},
+    {"quota", CONFIG_OBJECT, CONFIG_PROCESS, AT(config_raw, quota), .object = &config_object_quota,
+     .help = "What the main file's own tenant may use."},
     {"tests", CONFIG_OBJECTS, 0, AT(config_raw, tests), .object = &config_object_test,
      .help = "Expectations that are checked at every load."},
 };

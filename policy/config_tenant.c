@@ -130,6 +130,7 @@ bool compile_tenants(struct compile *compile)
         return false;
     }
     tenants[0] = compile->config->tenants[0];
+    tenants[0].quota = compile->raw.quota;
     for (size_t i = 0; i < raw->count; i++) {
         tenant_check_name(compile, i);
         tenant_check_hosts(compile, i);
@@ -138,6 +139,7 @@ bool compile_tenants(struct compile *compile)
         tenants[i + 1].file = raw->items[i].config;
         tenants[i + 1].hosts = raw->items[i].hosts;
         tenants[i + 1].prefix = raw->items[i].prefix;
+        tenants[i + 1].quota = raw->items[i].quota;
     }
     compile->config->tenants = tenants;
     compile->config->tenant_count = raw->count + 1;

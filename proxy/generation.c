@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "metrics/error.h"
+#include "proxy/allowance.h"
 #include "proxy/config_files.h"
 #include "proxy/htpasswd.h"
 #include "proxy/token.h"
@@ -28,6 +29,7 @@ static void generation_free(struct generation *generation)
         }
         free(tenant->upstreams);
         htpasswd_free(tenant->htpasswd);
+        allowance_unref(tenant->allowance);
     }
     free(generation->tenants);
     upstream_unref(generation->outside);
@@ -202,6 +204,18 @@ static struct upstream *generation_keep(const struct generation *previous,
     return NULL;
 }
 
+/* What a tenant has used is not forgotten by a reload. */
+static struct allowance *generation_allowance(const struct generation *previous,
+                                              const struct config_tenant *tenant)
+{
+    for (size_t t = 0; previous != NULL && t < previous->tenant_count; t++) {
+        if (strcmp(previous->tenants[t].config->name, tenant->name) == 0) {
+            return allowance_ref(previous->tenants[t].allowance);
+        }
+    }
+    return allowance_new();
+}
+
 static bool generation_fill_tenant(struct generation_tenant *tenant,
                                    const struct generation *previous, struct gh_error *err)
 {
@@ -209,7 +223,8 @@ static bool generation_fill_tenant(struct generation_tenant *tenant,
     GH_OWN(generation_hosts_done) struct config_strings named = {0};
 
     tenant->upstreams = calloc(list->count + 1, sizeof(*tenant->upstreams));
-    if (tenant->upstreams == NULL) {
+    tenant->allowance = generation_allowance(previous, tenant->config);
+    if (tenant->upstreams == NULL || tenant->allowance == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for upstreams");
     }
     GH_TRY(generation_named_hosts(tenant->config, &named, err));

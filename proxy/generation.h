@@ -20,6 +20,7 @@ struct generation_tenant {
     const struct config_tenant *config;
     struct upstream **upstreams; /* parallel to config->upstreams */
     struct htpasswd *htpasswd;   /* NULL: none */
+    struct allowance *allowance; /* that of the tenant in the generation before */
     bool has_token_key;          /* configured; else the process's own is used */
     uint8_t token_key[32];
 };

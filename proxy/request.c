@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "metrics/log.h"
 #include "metrics/text.h"
+#include "proxy/allowance.h"
 #include "proxy/failure.h"
 #include "proxy/helper.h"
 #include "proxy/pull.h"
@@ -397,6 +399,36 @@ static bool request_find_tenant(struct request *r)
     return true;
 }
 
+bool request_admit(struct request *r)
+{
+    const struct generation_tenant *tenant = &r->generation->tenants[r->tenant];
+    struct timespec now;
+    unsigned retry_after_s;
+    enum allowance_answer answer;
+    char text[256];
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    answer = allowance_enter(tenant->allowance, tenant->config->quota,
+                             (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, gateway_now(),
+                             &retry_after_s);
+    if (answer == ALLOWANCE_ENTERED) {
+        r->allowance = allowance_ref(tenant->allowance);
+        return true;
+    }
+    (void)snprintf(text, sizeof(text),
+                   "tenant %.100s has used up its quota (%s): try again in %u seconds",
+                   tenant->config->name, allowance_label(answer), retry_after_s);
+    r->reason = gh_reason_label(gh_cause_reason(GH_QUOTA_EXCEEDED));
+    prom_add(r->gateway->prom, PROM_QUOTA_REFUSALS,
+             PROM_LABELS(tenant->config->name, allowance_label(answer)), 1);
+    respond_error(r->x, &(struct respond_error){.status = 429,
+                                                .code = "TOOMANYREQUESTS",
+                                                .message = text,
+                                                .cause = GH_QUOTA_EXCEEDED,
+                                                .retry_after_s = retry_after_s});
+    return false;
+}
+
 static void request_name_image(struct request *r)
 {
     char digest[DIGEST_MAX_TEXT];
@@ -547,7 +579,7 @@ static void request_on_request(struct exchange *x)
         return;
     }
     memcpy(r->asked, r->route.name, sizeof(r->asked));
-    if (!request_find_tenant(r)) {
+    if (!request_find_tenant(r) || !request_admit(r)) {
         return;
     }
     if ((head->method != HTTP1_METHOD_GET && !r->is_head) || r->route.kind == ROUTE_UPLOAD) {
@@ -587,6 +619,16 @@ static void request_count(const struct request *r, const struct exchange_record 
     if (r->source != NULL && record->body_sent > 0) {
         prom_add(prom, PROM_SENT_BYTES, PROM_LABELS(r->source), record->body_sent);
     }
+}
+
+/* What a tenant uses, beside its quota. */
+static void request_count_tenant(const struct request *r, const struct exchange_record *record)
+{
+    const char *tenant = r->generation->tenants[r->tenant].config->name;
+    struct prom *prom = r->gateway->prom;
+
+    prom_add(prom, PROM_TENANT_REQUESTS, PROM_LABELS(tenant), 1);
+    prom_add(prom, PROM_TENANT_BYTES, PROM_LABELS(tenant), record->body_sent);
 }
 
 static void request_log(const struct request *r, const struct exchange_record *record)
@@ -640,6 +682,11 @@ static void request_on_done(struct exchange *x, const struct exchange_record *re
     }
     request_count(r, record);
     request_log(r, record);
+    if (r->allowance != NULL) {
+        request_count_tenant(r, record);
+        allowance_leave(r->allowance, record->body_sent, gateway_now());
+        allowance_unref(r->allowance);
+    }
     pull_leave(r->pull);
     gate_leave(r->gate);
     request_access_leave(r);

@@ -17,6 +17,7 @@
 
 struct helper_job;
 struct pull;
+struct allowance;
 struct reach;
 struct reach_answer;
 struct reach_ask;
@@ -43,6 +44,7 @@ struct request {
     struct route route;
     struct target target;
     size_t tenant;
+    struct allowance *allowance;    /* entered; NULL: not */
     char asked[ROUTE_MAX_NAME + 1]; /* the name as the client wrote it, with a tenant's prefix */
     bool is_head;
     bool is_evidence_tag;
@@ -118,6 +120,8 @@ void request_reach(struct request *r, const struct reach_ask *ask,
 bool request_resolve(struct request *r);
 /* The tenant whose host was asked, else the main file's; false: answered. */
 bool request_find_host(struct request *r);
+/* Count the request against its tenant's quota; false: answered. */
+bool request_admit(struct request *r);
 
 /* request_access.c: who asks. False: answered, or it goes on later with request_dispatch(). */
 bool request_authenticate(struct request *r);

@@ -239,7 +239,7 @@ void request_token(struct request *r)
         return;
     }
     text_init(&r->token_ask->form, TOKEN_ASK_MAX_FORM);
-    if (!request_find_host(r)) {
+    if (!request_find_host(r) || !request_admit(r)) {
         return;
     }
     if (head->method == HTTP1_METHOD_POST) {
