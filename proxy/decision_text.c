@@ -218,6 +218,22 @@ static void decision_people_logged(struct text *out, const json_t *requirement)
     }
 }
 
+/* Where a log can be asked for what the signature rests on. */
+static void decision_people_logs(struct text *out, const json_t *requirement)
+{
+    size_t index;
+    json_t *entry;
+
+    json_array_foreach (json_object_get(requirement, "log_entries"), index, entry) {
+        const char *time = decision_get(entry, "time");
+
+        text_printf(out, "      log entry %lld of log %s, %s%s\n",
+                    (long long)json_integer_value(json_object_get(entry, "index")),
+                    decision_get(entry, "log_id"), time[0] != '\0' ? "logged at " : "",
+                    time[0] != '\0' ? time : "which vouches for no time");
+    }
+}
+
 static void decision_people_requirements(struct text *out, const json_t *object)
 {
     const char *policy = "";
@@ -242,6 +258,7 @@ static void decision_people_requirements(struct text *out, const json_t *object)
         }
         text_put(out, "\n");
         decision_people_candidates(out, row);
+        decision_people_logs(out, row);
         decision_people_logged(out, row);
     }
 }
