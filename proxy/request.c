@@ -21,6 +21,8 @@
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
+#define REQUEST_MAX_IDLE_BODY (64u * 1024) /* of a GET, where nobody asked for one */
+
 /* ---- helper jobs ---- */
 
 struct request_job {
@@ -555,6 +557,31 @@ void request_spares_free(struct gateway *gateway)
     }
 }
 
+/* The head is understood, and what belongs to it has been read. */
+static void request_begin(struct request *r)
+{
+    if (r->route.kind == ROUTE_MANIFEST) {
+        r->accept = request_read_accept(exchange_head(r->x));
+        r->is_evidence_tag = r->route.tag[0] != '\0' &&
+                             route_evidence_tag(bytes_of(r->route.tag), &r->evidence_subject);
+    }
+    if (request_authenticate(r)) {
+        request_dispatch(r);
+    }
+}
+
+static void request_on_body_end(struct exchange *x)
+{
+    struct request *r = exchange_context(x);
+
+    if (r != NULL && r->awaits_body) {
+        r->awaits_body = false;
+        request_begin(r);
+        return;
+    }
+    request_token_on_body_end(x);
+}
+
 static void request_on_request(struct exchange *x)
 {
     const struct http1_head *head = exchange_head(x);
@@ -586,14 +613,13 @@ static void request_on_request(struct exchange *x)
         respond_method_not_allowed(x, r->route.kind == ROUTE_UPLOAD ? "" : "GET, HEAD");
         return;
     }
-    if (r->route.kind == ROUTE_MANIFEST) {
-        r->accept = request_read_accept(head);
-        r->is_evidence_tag = r->route.tag[0] != '\0' &&
-                             route_evidence_tag(bytes_of(r->route.tag), &r->evidence_subject);
+    if (head->is_chunked && !head->expects_continue) {
+        /* Nobody wants the body, but a request whose chunks are malformed gets no 200. */
+        r->awaits_body = true;
+        exchange_limit_body(x, REQUEST_MAX_IDLE_BODY);
+        return;
     }
-    if (request_authenticate(r)) {
-        request_dispatch(r);
-    }
+    request_begin(r);
 }
 
 /* ---- the end ---- */
@@ -720,7 +746,7 @@ const struct exchange_handler *request_handler(void)
     static const struct exchange_handler handler = {
         .on_request = request_on_request,
         .on_body = request_token_on_body,
-        .on_body_end = request_token_on_body_end,
+        .on_body_end = request_on_body_end,
         .on_done = request_on_done,
         .on_refusal = request_on_refusal,
     };

@@ -47,6 +47,7 @@ struct request {
     struct allowance *allowance;    /* entered; NULL: not */
     char asked[ROUTE_MAX_NAME + 1]; /* the name as the client wrote it, with a tenant's prefix */
     bool is_head;
+    bool awaits_body; /* begins once an unwanted body has been read */
     bool is_evidence_tag;
     struct digest evidence_subject;
     char *accept; /* NULL: none given, or too long to be told from "anything" */

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from fake_registry import Fault
-from gateway import BINARY, error_of, request, wait_until
+from gateway import BINARY, RawConnection, error_of, request, wait_until
 
 UPSTREAM = "registry.test"
 APP = f"{UPSTREAM}/team/app"
@@ -300,3 +300,31 @@ def test_check_takes_files_that_can_be_used(tmp_path):
         "listen": [{"address": "127.0.0.1:1", "tls": {"certificate": "one.crt", "key": "one.key", "client_ca": "two.crt"}}]}))
     result = run("check", "-c", str(file))
     assert result.returncode == 0, result.stderr
+
+
+# ---- HTTP/1.1 ----
+
+@pytest.mark.parametrize("body", ["5\nhello\r\n0\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n",
+                                  "5\r\nhello0\r\n\r\n", "\r\n\r\n", "5;\0\r\nhello\r\n0\r\n\r\n", "5;a\nb\r\nhello\r\n0\r\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\nX: y\n\r\n",
+                                  "fffffffffffffffff\r\n"])
+def test_malformed_chunks_get_one_400_also_where_nobody_wants_the_body(gateway, body):
+    for method in ("GET", "HEAD"):
+        client = RawConnection(gateway.port)
+        client.send(f"{method} /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = client.read_to_end()
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1 and b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize("body", ["0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", 'A;x="y"\r\nhellohello\r\n000\r\nX-Sum: x\r\n\r\n'])
+def test_well_formed_chunks_of_a_get_are_read_and_dropped(gateway, body):
+    client = RawConnection(gateway.port)
+    client.send(f"GET /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert client.read_to_end().count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_get_with_a_large_body_is_413(gateway):
+    client = RawConnection(gateway.port)
+    client.send("GET /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + "1000\r\n" + "x" * 4096 + "\r\n")
+    for _ in range(20):
+        client.send("1000\r\n" + "x" * 4096 + "\r\n")
+    assert client.read_head().startswith("HTTP/1.1 413 ")
