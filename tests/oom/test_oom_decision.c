@@ -138,8 +138,8 @@ static struct answer world_judge(const struct world *world)
 
 /* ---- starving it ---- */
 
-static void starve_once(const struct world *world, const struct answer *usual, size_t nth,
-                        long usual_balance)
+static void assert_starved_once(const struct world *world, const struct answer *usual, size_t nth,
+                                long usual_balance)
 {
     struct fail_alloc_result memory;
     struct answer answer;
@@ -160,7 +160,8 @@ static void starve_once(const struct world *world, const struct answer *usual, s
     }
 }
 
-static void starve(const struct world *world, enum decide_outcome outcome, enum gh_cause cause)
+static void assert_starved(const struct world *world, enum decide_outcome outcome,
+                           enum gh_cause cause)
 {
     struct fail_alloc_result memory = {0};
     struct answer usual = {0};
@@ -176,7 +177,7 @@ static void starve(const struct world *world, enum decide_outcome outcome, enum 
     assert_int_equal(memory.balance, 0);
     print_message("%zu allocations\n", memory.allocations);
     for (size_t nth = 1; nth <= memory.allocations; nth++) {
-        starve_once(world, &usual, nth, memory.balance);
+        assert_starved_once(world, &usual, nth, memory.balance);
     }
 }
 
@@ -267,7 +268,7 @@ static void decision_keyed_signature_allowed_or_refused_with_cause(void **state)
     struct world world;
 
     world_keyed(&world, "", POLICY(SIGNED));
-    starve(&world, DECIDE_ALLOW, GH_CAUSE_NONE);
+    assert_starved(&world, DECIDE_ALLOW, GH_CAUSE_NONE);
     world_done(&world);
 }
 
@@ -299,7 +300,7 @@ static void decision_strict_rules_never_allowed(void **state)
         struct world world;
 
         world_keyed(&world, strict_rows[i].key_more, strict_rows[i].policies);
-        starve(&world, DECIDE_DENY, strict_rows[i].cause);
+        assert_starved(&world, DECIDE_DENY, strict_rows[i].cause);
         world_done(&world);
     }
 }
@@ -312,7 +313,7 @@ static void decision_forged_signature_never_allowed(void **state)
     world_keyed(&world, "", POLICY(SIGNED));
     signature = world.owned[world.owned_count - 1];
     signature[20] = signature[20] == 'A' ? 'B' : 'A';
-    starve(&world, DECIDE_DENY, GH_SIG_INVALID);
+    assert_starved(&world, DECIDE_DENY, GH_SIG_INVALID);
     world_done(&world);
 }
 
@@ -344,7 +345,7 @@ static void decision_keyless_bundle_allowed_or_refused_with_cause(void **state)
     struct world world;
 
     world_keyless(&world, SIGSTORE_MAKER_SUBJECT);
-    starve(&world, DECIDE_ALLOW, GH_CAUSE_NONE);
+    assert_starved(&world, DECIDE_ALLOW, GH_CAUSE_NONE);
     world_done(&world);
 }
 
@@ -353,7 +354,7 @@ static void decision_keyless_other_identity_never_allowed(void **state)
     struct world world;
 
     world_keyless(&world, "https://ci.test/another");
-    starve(&world, DECIDE_DENY, GH_IDENTITY_MISMATCH);
+    assert_starved(&world, DECIDE_DENY, GH_IDENTITY_MISMATCH);
     world_done(&world);
 }
 
@@ -407,7 +408,7 @@ static void decision_notation_jws_allowed_or_refused_with_cause(void **state)
     struct world world;
 
     world_notation(&world, "x509.subject: C=US, ST=WA, O=Acme, CN=leaf");
-    starve(&world, DECIDE_ALLOW, GH_CAUSE_NONE);
+    assert_starved(&world, DECIDE_ALLOW, GH_CAUSE_NONE);
     world_done(&world);
 }
 
@@ -416,7 +417,7 @@ static void decision_notation_other_identity_never_allowed(void **state)
     struct world world;
 
     world_notation(&world, "x509.subject: C=US, ST=WA, O=Acme, CN=another");
-    starve(&world, DECIDE_DENY, GH_NOTATION_IDENTITY_MISMATCH);
+    assert_starved(&world, DECIDE_DENY, GH_NOTATION_IDENTITY_MISMATCH);
     world_done(&world);
 }
 

@@ -38,7 +38,7 @@ static char *run(const struct import_request *request, bool *refused, struct gh_
     return config;
 }
 
-static void starve_once(const struct import_request *request, const char *usual, size_t nth)
+static void assert_starved_once(const struct import_request *request, const char *usual, size_t nth)
 {
     struct fail_alloc_result memory;
     struct gh_error err = {0};
@@ -61,7 +61,8 @@ static void starve_once(const struct import_request *request, const char *usual,
     free(config);
 }
 
-static void starve(enum import_format format, const char *file, const struct import_case *given)
+static void assert_starved(enum import_format format, const char *file,
+                           const struct import_case *given)
 {
     char path[512];
     char *content;
@@ -98,7 +99,7 @@ static void starve(enum import_format format, const char *file, const struct imp
     assert_int_equal(memory.balance, 1); /* the text itself */
     print_message("%s: %zu allocations\n", file, memory.allocations);
     for (size_t nth = 1; nth <= memory.allocations; nth++) {
-        starve_once(&request, usual, nth);
+        assert_starved_once(&request, usual, nth);
     }
     free(usual);
     free(content);
@@ -129,27 +130,27 @@ static const struct import_case given = {.settings = settings,
 
 static void import_cluster_image_policies_whole_or_none(void **state)
 {
-    starve(IMPORT_CLUSTER_IMAGE_POLICY, "cluster-image-policy.yaml", &given);
+    assert_starved(IMPORT_CLUSTER_IMAGE_POLICY, "cluster-image-policy.yaml", &given);
 }
 
 static void import_kyverno_policies_whole_or_none(void **state)
 {
-    starve(IMPORT_KYVERNO, "kyverno.yaml", &given);
+    assert_starved(IMPORT_KYVERNO, "kyverno.yaml", &given);
 }
 
 static void import_connaisseur_policies_whole_or_none(void **state)
 {
-    starve(IMPORT_CONNAISSEUR, "connaisseur.yaml", &given);
+    assert_starved(IMPORT_CONNAISSEUR, "connaisseur.yaml", &given);
 }
 
 static void import_containers_policy_whole_or_none(void **state)
 {
-    starve(IMPORT_CONTAINERS_POLICY, "containers-policy.json", &given);
+    assert_starved(IMPORT_CONTAINERS_POLICY, "containers-policy.json", &given);
 }
 
 static void import_binary_authorization_whole_or_none(void **state)
 {
-    starve(IMPORT_BINAUTHZ, "binauthz.yaml", &given);
+    assert_starved(IMPORT_BINAUTHZ, "binauthz.yaml", &given);
 }
 
 /* jansson would read past its buffer: sjson_end_without_memory() tells why. */

@@ -121,8 +121,8 @@ struct case_row {
     enum gh_cause cause;
 };
 
-static inline void case_table(const char *name, const char *type, const struct case_row *rows,
-                              size_t count)
+static inline void assert_case_table(const char *name, const char *type,
+                                     const struct case_row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct predicate_input input = {.type = bytes_of(type)};

@@ -29,9 +29,9 @@ static bool verify_doc(const json_t *doc, const struct evidence_subject *subject
     return ok;
 }
 
-static void expect(const char *what, const json_t *doc, const struct evidence_subject *subject,
-                   const struct signer *signer, const struct claims_wanted *wanted,
-                   enum gh_cause cause)
+static void assert_judged(const char *what, const json_t *doc,
+                          const struct evidence_subject *subject, const struct signer *signer,
+                          const struct claims_wanted *wanted, enum gh_cause cause)
 {
     struct evidence_proof proof = {0};
     struct gh_error err = {0};
@@ -167,8 +167,8 @@ static void bundle_verify_keyless_changed_refused(void **state)
         json_t *doc = doc_of(&item);
 
         apply(doc, &keyless_rows[i]);
-        expect(keyless_rows[i].what, doc, &item.subject, &ci.signer, &signature_wanted,
-               keyless_rows[i].cause);
+        assert_judged(keyless_rows[i].what, doc, &item.subject, &ci.signer, &signature_wanted,
+                      keyless_rows[i].cause);
         json_decref(doc);
     }
     case_signer_done(&ci);
@@ -216,19 +216,20 @@ static void bundle_verify_keyless_without_proved_time_refused(void **state)
     case_signer_keyless(&item, &ci);
     doc = doc_of(&item);
     case_set(doc, MATERIAL "/timestampVerificationData", NULL);
-    expect("promise alone", doc, &item.subject, &ci.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("promise alone", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_CAUSE_NONE);
     ci.signer.timestamp = SIGNER_REQUIRED;
-    expect("time stamp asked for", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_TIME_SOURCE_MISSING);
+    assert_judged("time stamp asked for", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_TIME_SOURCE_MISSING);
     ci.signer.timestamp = SIGNER_OPTIONAL;
     /* The time stays in the entry, but nothing signs it any more. */
     case_set(doc, ENTRY "/inclusionPromise", NULL);
-    expect("promise stripped", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_TIME_SOURCE_MISSING);
+    assert_judged("promise stripped", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_TIME_SOURCE_MISSING);
     case_set(doc, MATERIAL "/tlogEntries", NULL);
     ci.signer.tlog = SIGNER_OFF;
-    expect("nothing at all", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_TIME_SOURCE_MISSING);
+    assert_judged("nothing at all", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_TIME_SOURCE_MISSING);
     json_decref(doc);
     case_signer_done(&ci);
     case_done(&item);
@@ -246,24 +247,26 @@ static void bundle_verify_keyless_other_signer_refused(void **state)
     ci.signer.claim_count = 1;
     ci.claims[0].name = "source_repository_uri";
     ci.claims[0].pattern = case_pattern("https://github.com/example-org/app");
-    expect("claim", doc, &item.subject, &ci.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("claim", doc, &item.subject, &ci.signer, &signature_wanted, GH_CAUSE_NONE);
     pattern_free(ci.claims[0].pattern);
     ci.claims[0].pattern = case_pattern("https://github.com/evil/app");
-    expect("other claim", doc, &item.subject, &ci.signer, &signature_wanted, GH_EXTENSION_MISMATCH);
+    assert_judged("other claim", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_EXTENSION_MISMATCH);
     ci.claims[0].name = "deployment_environment";
-    expect("missing claim", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_EXTENSION_MISMATCH);
+    assert_judged("missing claim", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_EXTENSION_MISMATCH);
     pattern_free(ci.signer.subject);
     ci.signer.subject = case_pattern("https://github.com/example-org/app");
-    expect("prefix of the identity", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_IDENTITY_MISMATCH);
+    assert_judged("prefix of the identity", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_IDENTITY_MISMATCH);
     pattern_free(ci.signer.issuer);
     ci.signer.issuer = case_pattern("https://accounts.example.test");
-    expect("other issuer", doc, &item.subject, &ci.signer, &signature_wanted, GH_ISSUER_MISMATCH);
+    assert_judged("other issuer", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_ISSUER_MISMATCH);
     case_signer_done(&ci);
     case_signer_keys("P-256", &ci);
-    expect("key signer", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_SIGNATURE_FORMAT_DISALLOWED);
+    assert_judged("key signer", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_SIGNATURE_FORMAT_DISALLOWED);
     json_decref(doc);
     case_signer_done(&ci);
     case_done(&item);
@@ -291,12 +294,13 @@ static void bundle_verify_keyless_other_root_refused(void **state)
     doc = doc_of(&item);
     for (size_t i = 0; i < GH_COUNT(rows); i++) {
         case_signer_root(&ci, rows[i].file);
-        expect(rows[i].file, doc, &item.subject, &ci.signer, &signature_wanted, rows[i].cause);
+        assert_judged(rows[i].file, doc, &item.subject, &ci.signer, &signature_wanted,
+                      rows[i].cause);
     }
     ci.signer.is_root_stale = true;
-    expect("stale", doc, &item.subject, &ci.signer, &signature_wanted, GH_TRUST_ROOT_STALE);
+    assert_judged("stale", doc, &item.subject, &ci.signer, &signature_wanted, GH_TRUST_ROOT_STALE);
     ci.signer.root = NULL;
-    expect("none", doc, &item.subject, &ci.signer, &signature_wanted, GH_TRUST_ROOT_MISSING);
+    assert_judged("none", doc, &item.subject, &ci.signer, &signature_wanted, GH_TRUST_ROOT_MISSING);
     json_decref(doc);
     case_signer_done(&ci);
     case_done(&item);
@@ -313,10 +317,11 @@ static void bundle_verify_other_subject_or_kind_refused(void **state)
     case_load("github-bundle", &item);
     case_signer_keyless(&item, &ci);
     doc = doc_of(&item);
-    expect("attestation wanted", doc, &item.subject, &ci.signer, &attestation,
-           GH_PREDICATE_TYPE_MISMATCH);
+    assert_judged("attestation wanted", doc, &item.subject, &ci.signer, &attestation,
+                  GH_PREDICATE_TYPE_MISMATCH);
     item.subject.digest.value[0] ^= 1;
-    expect("another image", doc, &item.subject, &ci.signer, &signature_wanted, GH_SUBJECT_MISMATCH);
+    assert_judged("another image", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_SUBJECT_MISMATCH);
     json_decref(doc);
     case_signer_done(&ci);
     case_done(&item);
@@ -324,13 +329,13 @@ static void bundle_verify_other_subject_or_kind_refused(void **state)
     case_load("attest-slsa1-bundle", &item);
     case_signer_keyless(&item, &ci);
     doc = doc_of(&item);
-    expect("attestation", doc, &item.subject, &ci.signer, &attestation, GH_CAUSE_NONE);
-    expect("signature wanted", doc, &item.subject, &ci.signer, &signature_wanted,
-           GH_PREDICATE_TYPE_MISMATCH);
+    assert_judged("attestation", doc, &item.subject, &ci.signer, &attestation, GH_CAUSE_NONE);
+    assert_judged("signature wanted", doc, &item.subject, &ci.signer, &signature_wanted,
+                  GH_PREDICATE_TYPE_MISMATCH);
     attestation.type_count = 0;
-    expect("no type accepted", doc, &item.subject, &ci.signer, &attestation,
-           GH_PREDICATE_TYPE_MISMATCH);
-    expect("anything", doc, &item.subject, &ci.signer, NULL, GH_CAUSE_NONE);
+    assert_judged("no type accepted", doc, &item.subject, &ci.signer, &attestation,
+                  GH_PREDICATE_TYPE_MISMATCH);
+    assert_judged("anything", doc, &item.subject, &ci.signer, NULL, GH_CAUSE_NONE);
     json_decref(doc);
     case_signer_done(&ci);
     case_done(&item);
@@ -374,13 +379,13 @@ static void bundle_verify_each_key_type_accepted(void **state)
         case_subject(&subject);
         case_signer_keys(rows[i].type, &made);
         doc = message_bundle(&made, rows[i].md, &subject);
-        expect(rows[i].type, doc, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
+        assert_judged(rows[i].type, doc, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
         json_decref(doc);
         statement = case_statement(&subject, SIGSTORE_CASE_SIGN);
         doc = statement_bundle(&made, rows[i].md, statement);
-        expect(rows[i].type, doc, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
+        assert_judged(rows[i].type, doc, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
         case_flip(doc, "/dsseEnvelope/signatures/0/sig", -1);
-        expect("changed", doc, &subject, &made.signer, &signature_wanted, GH_SIG_INVALID);
+        assert_judged("changed", doc, &subject, &made.signer, &signature_wanted, GH_SIG_INVALID);
         json_decref(doc);
         free(statement);
         case_signer_done(&made);
@@ -399,22 +404,24 @@ static void bundle_verify_message_of_other_content_refused(void **state)
     case_signer_keys("P-256", &made);
     doc = message_bundle(&made, "SHA256", &subject);
     annotated.annotations = &pair;
-    expect("no annotations", doc, &subject, &made.signer, &annotated, GH_ANNOTATION_MISMATCH);
+    assert_judged("no annotations", doc, &subject, &made.signer, &annotated,
+                  GH_ANNOTATION_MISMATCH);
     made.signer.match_reference = SIGNER_REFERENCE_REPOSITORY;
-    expect("no name", doc, &subject, &made.signer, &signature_wanted,
-           GH_IDENTITY_REFERENCE_MISMATCH);
+    assert_judged("no name", doc, &subject, &made.signer, &signature_wanted,
+                  GH_IDENTITY_REFERENCE_MISMATCH);
     made.signer.match_reference = SIGNER_REFERENCE_OFF;
     case_flip(doc, "/messageSignature/messageDigest/digest", 0);
-    expect("digest of another", doc, &subject, &made.signer, &signature_wanted,
-           GH_MESSAGE_DIGEST_MISMATCH);
+    assert_judged("digest of another", doc, &subject, &made.signer, &signature_wanted,
+                  GH_MESSAGE_DIGEST_MISMATCH);
     case_set(doc, "/messageSignature/messageDigest", NULL);
-    expect("no digest", doc, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("no digest", doc, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
     case_set(doc, "/messageSignature/extra", json_true());
-    expect("unknown member", doc, &subject, &made.signer, &signature_wanted, GH_BUNDLE_MALFORMED);
+    assert_judged("unknown member", doc, &subject, &made.signer, &signature_wanted,
+                  GH_BUNDLE_MALFORMED);
     case_set(doc, "/messageSignature/extra", NULL);
     subject.manifest = BYTES_LITERAL("{\"schemaVersion\":3}");
     assert_true(digest_compute(DIGEST_SHA256, subject.manifest, &subject.digest, NULL));
-    expect("another image", doc, &subject, &made.signer, &signature_wanted, GH_SIG_INVALID);
+    assert_judged("another image", doc, &subject, &made.signer, &signature_wanted, GH_SIG_INVALID);
     json_decref(doc);
     case_signer_done(&made);
 }
@@ -448,7 +455,7 @@ static void bundle_verify_statement_of_other_form_refused(void **state)
     for (size_t i = 0; i < GH_COUNT(rows); i++) {
         json_t *doc = statement_bundle(&made, "SHA256", rows[i].text);
 
-        expect(rows[i].text, doc, &subject, &made.signer, &signature_wanted, rows[i].cause);
+        assert_judged(rows[i].text, doc, &subject, &made.signer, &signature_wanted, rows[i].cause);
         json_decref(doc);
     }
     case_signer_done(&made);
@@ -467,30 +474,32 @@ static void bundle_verify_key_hint_and_key_id(void **state)
     case_signer_keys("P-256", &other);
     statement = case_statement(&subject, SIGSTORE_CASE_SIGN);
     doc = statement_bundle(&made, "SHA256", statement);
-    expect("other key", doc, &subject, &other.signer, &signature_wanted, GH_KEY_UNKNOWN);
+    assert_judged("other key", doc, &subject, &other.signer, &signature_wanted, GH_KEY_UNKNOWN);
     case_signer_add_key(&other, made.evp);
-    expect("one of two keys", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("one of two keys", doc, &subject, &other.signer, &signature_wanted,
+                  GH_CAUSE_NONE);
     case_set(doc, MATERIAL "/publicKey/hint", json_string("free text"));
-    expect("free hint", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("free hint", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
     case_set(doc, "/dsseEnvelope/signatures/0/keyid", json_string("another"));
-    expect("key id differs", doc, &subject, &other.signer, &signature_wanted,
-           GH_DSSE_KEYID_MISMATCH);
+    assert_judged("key id differs", doc, &subject, &other.signer, &signature_wanted,
+                  GH_DSSE_KEYID_MISMATCH);
     case_set(doc, "/dsseEnvelope/signatures/0/keyid", json_string("free text"));
-    expect("key id agrees", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("key id agrees", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
     case_set(doc, MATERIAL "/publicKey", json_object());
     case_set(doc, "/dsseEnvelope/signatures/0/keyid", NULL);
-    expect("no hint", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("no hint", doc, &subject, &other.signer, &signature_wanted, GH_CAUSE_NONE);
     other.signer.key_count = 1;
-    expect("no hint, other key", doc, &subject, &other.signer, &signature_wanted, GH_SIG_INVALID);
+    assert_judged("no hint, other key", doc, &subject, &other.signer, &signature_wanted,
+                  GH_SIG_INVALID);
     other.signer.key_count = 2;
     other.signer.tlog = SIGNER_REQUIRED;
-    expect("log without a root", doc, &subject, &other.signer, &signature_wanted,
-           GH_TRUST_ROOT_MISSING);
+    assert_judged("log without a root", doc, &subject, &other.signer, &signature_wanted,
+                  GH_TRUST_ROOT_MISSING);
     case_signer_root(&other, "logs/trusted_root.json");
-    expect("no entry", doc, &subject, &other.signer, &signature_wanted, GH_TLOG_MISSING);
+    assert_judged("no entry", doc, &subject, &other.signer, &signature_wanted, GH_TLOG_MISSING);
     other.signer.type = SIGNER_KEYLESS;
-    expect("identity asked for", doc, &subject, &other.signer, &signature_wanted,
-           GH_IDENTITY_MISSING);
+    assert_judged("identity asked for", doc, &subject, &other.signer, &signature_wanted,
+                  GH_IDENTITY_MISSING);
     other.signer.type = SIGNER_KEYS;
     json_decref(doc);
     free(statement);

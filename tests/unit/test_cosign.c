@@ -17,9 +17,9 @@
 
 static const struct claims_wanted signature_wanted = {.is_attestation = false};
 
-static void expect(const char *what, const struct evidence_item *item,
-                   const struct evidence_subject *subject, const struct signer *signer,
-                   const struct claims_wanted *wanted, enum gh_cause cause)
+static void assert_judged(const char *what, const struct evidence_item *item,
+                          const struct evidence_subject *subject, const struct signer *signer,
+                          const struct claims_wanted *wanted, enum gh_cause cause)
 {
     struct evidence_proof proof = {0};
     struct gh_error err = {0};
@@ -101,7 +101,8 @@ static void cosign_verify_each_key_type_accepted(void **state)
         case_signer_keys(rows[i].type, &made);
         payload = payload_good(&subject);
         layer_make(&layer, made.evp, rows[i].md, payload);
-        expect(rows[i].type, &layer.item, &subject, &made.signer, &signature_wanted, rows[i].cause);
+        assert_judged(rows[i].type, &layer.item, &subject, &made.signer, &signature_wanted,
+                      rows[i].cause);
         free(layer.signature);
         free(payload);
         case_signer_done(&made);
@@ -122,12 +123,12 @@ static void cosign_verify_fixture_layers_accepted(void **state)
 
         case_load(names[i], &item);
         case_signer_keyless(&item, &ci);
-        expect(names[i], &item.item, &item.subject, &ci.signer, wanted, GH_CAUSE_NONE);
-        expect("other kind", &item.item, &item.subject, &ci.signer,
-               i == 0 ? &attestation : &signature_wanted, GH_PREDICATE_TYPE_MISMATCH);
+        assert_judged(names[i], &item.item, &item.subject, &ci.signer, wanted, GH_CAUSE_NONE);
+        assert_judged("other kind", &item.item, &item.subject, &ci.signer,
+                      i == 0 ? &attestation : &signature_wanted, GH_PREDICATE_TYPE_MISMATCH);
         item.subject.digest.value[0] ^= 1;
-        expect("other image", &item.item, &item.subject, &ci.signer, wanted,
-               i == 0 ? GH_PAYLOAD_DIGEST_MISMATCH : GH_SUBJECT_MISMATCH);
+        assert_judged("other image", &item.item, &item.subject, &ci.signer, wanted,
+                      i == 0 ? GH_PAYLOAD_DIGEST_MISMATCH : GH_SUBJECT_MISMATCH);
         case_signer_done(&ci);
         case_done(&item);
     }
@@ -181,8 +182,8 @@ static void cosign_verify_keyless_annotation_changed_refused(void **state)
             }
             break;
         }
-        expect(rows[i].name, &item.item, &item.subject, &ci.signer, &signature_wanted,
-               rows[i].cause);
+        assert_judged(rows[i].name, &item.item, &item.subject, &ci.signer, &signature_wanted,
+                      rows[i].cause);
         case_signer_done(&ci);
         case_done(&item);
     }
@@ -227,8 +228,8 @@ static void cosign_verify_payload_of_other_form_refused(void **state)
         struct layer layer;
 
         layer_make(&layer, made.evp, "SHA256", rows[i].payload);
-        expect(rows[i].payload, &layer.item, &subject, &made.signer, &signature_wanted,
-               rows[i].cause);
+        assert_judged(rows[i].payload, &layer.item, &subject, &made.signer, &signature_wanted,
+                      rows[i].cause);
         free(layer.signature);
     }
     case_signer_done(&made);
@@ -265,10 +266,10 @@ static void cosign_verify_annotations_and_reference(void **state)
         layer_make(&layer, made.evp, "SHA256", payload);
         made.signer.match_reference = rows[i].rule;
         pair.value = "prod";
-        expect(rows[i].name, &layer.item, &subject, &made.signer, &wanted, rows[i].cause);
+        assert_judged(rows[i].name, &layer.item, &subject, &made.signer, &wanted, rows[i].cause);
         pair.value = "dev";
-        expect(rows[i].name, &layer.item, &subject, &made.signer, &wanted,
-               rows[i].cause != GH_CAUSE_NONE ? rows[i].cause : GH_ANNOTATION_MISMATCH);
+        assert_judged(rows[i].name, &layer.item, &subject, &made.signer, &wanted,
+                      rows[i].cause != GH_CAUSE_NONE ? rows[i].cause : GH_ANNOTATION_MISMATCH);
         free(layer.signature);
         free(payload);
     }
@@ -307,13 +308,15 @@ static void cosign_verify_key_window_and_revocation(void **state)
         made.keys[0].not_after_unix_s = SIGSTORE_CASE_NOW + rows[i].until;
         made.keys[0].revoked = rows[i].revoked;
         made.keys[0].revoked_at_unix_s = SIGSTORE_CASE_NOW - DAY;
-        expect(rows[i].what, &layer.item, &subject, &made.signer, &signature_wanted, rows[i].cause);
+        assert_judged(rows[i].what, &layer.item, &subject, &made.signer, &signature_wanted,
+                      rows[i].cause);
     }
     /* The same key once more, with a window that fits: the signature is good by that entry. */
     made.keys[0].revoked = SIGNER_NOT_REVOKED;
     made.keys[0].not_after_unix_s = SIGSTORE_CASE_NOW - DAY;
     case_signer_add_key(&made, made.evp);
-    expect("second window", &layer.item, &subject, &made.signer, &signature_wanted, GH_CAUSE_NONE);
+    assert_judged("second window", &layer.item, &subject, &made.signer, &signature_wanted,
+                  GH_CAUSE_NONE);
     free(layer.signature);
     free(payload);
     case_signer_done(&made);
@@ -362,12 +365,14 @@ static void cosign_verify_signature_of_other_encoding_refused(void **state)
     memcpy(raw, der.data, der.len); /* and one byte more */
     text = bytes_base64_encode(bytes_make(raw, der.len + 1), BYTES_BASE64_STANDARD);
     layer.annotation.value = text;
-    expect("trailing byte", &layer.item, &subject, &made.signer, &signature_wanted, GH_SIG_INVALID);
+    assert_judged("trailing byte", &layer.item, &subject, &made.signer, &signature_wanted,
+                  GH_SIG_INVALID);
     free(text);
     memset(raw, 7, 64);
     text = bytes_base64_encode(bytes_make(raw, 64), BYTES_BASE64_STANDARD);
     layer.annotation.value = text;
-    expect("r and s", &layer.item, &subject, &made.signer, &signature_wanted, GH_SIG_MALFORMED);
+    assert_judged("r and s", &layer.item, &subject, &made.signer, &signature_wanted,
+                  GH_SIG_MALFORMED);
     free(text);
     bytes_buf_done(&der);
     free(layer.signature);
@@ -425,7 +430,7 @@ static void cosign_verify_envelope_changed_refused(void **state)
         }
         text = json_dumps(doc, JSON_COMPACT);
         item.blob = bytes_of(text);
-        expect("envelope", &item, &subject, &made.signer, &wanted, causes[change]);
+        assert_judged("envelope", &item, &subject, &made.signer, &wanted, causes[change]);
         free(text);
         json_decref(doc);
     }

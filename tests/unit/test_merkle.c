@@ -13,8 +13,8 @@
 
 #define LARGEST 70
 
-static void expect(const struct merkle_head *first, const struct merkle_head *second,
-                   const struct merkle_proof *proof, enum gh_cause cause)
+static void assert_consistency(const struct merkle_head *first, const struct merkle_head *second,
+                               const struct merkle_proof *proof, enum gh_cause cause)
 {
     struct gh_error error = {0};
     bool ok = merkle_check_consistency(first, second, proof->hashes, proof->count, &error);
@@ -44,7 +44,7 @@ static void merkle_check_consistency_every_pair_holds(void **state)
             if (first > 0 && first < second) {
                 tree_proof(1, first, second, &proof);
             }
-            expect(&a, &b, &proof, GH_CAUSE_NONE);
+            assert_consistency(&a, &b, &proof, GH_CAUSE_NONE);
         }
     }
 }
@@ -60,10 +60,11 @@ static void merkle_check_consistency_other_history_forked(void **state)
         tree_head(2, LARGEST, &b);
         tree_proof(2, first, LARGEST, &proof);
         /* Of a power of two the smaller root is where the proof begins: it then leads nowhere. */
-        expect(&a, &b, &proof, (first & (first - 1)) == 0 ? GH_LOG_PROOF_INVALID : GH_LOG_FORKED);
+        assert_consistency(&a, &b, &proof,
+                           (first & (first - 1)) == 0 ? GH_LOG_PROOF_INVALID : GH_LOG_FORKED);
         tree_head(2, first, &b);
         proof.count = 0;
-        expect(&a, &b, &proof, GH_LOG_FORKED);
+        assert_consistency(&a, &b, &proof, GH_LOG_FORKED);
     }
 }
 
@@ -74,9 +75,9 @@ static void merkle_check_consistency_smaller_shrunk(void **state)
 
     tree_head(1, 7, &a);
     tree_head(1, 6, &b);
-    expect(&a, &b, &proof, GH_LOG_SHRUNK);
+    assert_consistency(&a, &b, &proof, GH_LOG_SHRUNK);
     tree_head(1, 0, &b);
-    expect(&a, &b, &proof, GH_LOG_SHRUNK);
+    assert_consistency(&a, &b, &proof, GH_LOG_SHRUNK);
 }
 
 /* Every hash altered, left out, doubled, swapped: nothing but the proof itself is one. */
@@ -93,20 +94,20 @@ static void merkle_check_consistency_broken_proof_refused(void **state)
             struct merkle_proof broken = proof;
 
             broken.hashes[i][31] ^= 1;
-            expect(&a, &b, &broken, GH_LOG_PROOF_INVALID);
+            assert_consistency(&a, &b, &broken, GH_LOG_PROOF_INVALID);
             broken = proof;
             memmove(broken.hashes[i], broken.hashes[i + 1], 32 * (proof.count - i));
             broken.count--;
-            expect(&a, &b, &broken, GH_LOG_PROOF_INVALID);
+            assert_consistency(&a, &b, &broken, GH_LOG_PROOF_INVALID);
             broken = proof;
             memmove(broken.hashes[i + 1], broken.hashes[i], 32 * (proof.count - i));
             broken.count++;
-            expect(&a, &b, &broken, GH_LOG_PROOF_INVALID);
+            assert_consistency(&a, &b, &broken, GH_LOG_PROOF_INVALID);
         }
         proof.count = 0;
-        expect(&a, &b, &proof, GH_LOG_PROOF_INVALID);
+        assert_consistency(&a, &b, &proof, GH_LOG_PROOF_INVALID);
         proof.count = MERKLE_MAX_HASHES + 1; /* not read */
-        expect(&a, &b, &proof, GH_LOG_PROOF_INVALID);
+        assert_consistency(&a, &b, &proof, GH_LOG_PROOF_INVALID);
     }
 }
 
@@ -116,9 +117,9 @@ static void merkle_check_consistency_needless_hashes_refused(void **state)
     struct merkle_proof proof = {.count = 1};
 
     tree_head(1, 7, &a);
-    expect(&a, &a, &proof, GH_LOG_PROOF_INVALID);
+    assert_consistency(&a, &a, &proof, GH_LOG_PROOF_INVALID);
     tree_head(1, 0, &b);
-    expect(&b, &a, &proof, GH_LOG_PROOF_INVALID);
+    assert_consistency(&b, &a, &proof, GH_LOG_PROOF_INVALID);
 }
 
 static void merkle_check_inclusion_every_leaf_holds_and_no_other(void **state)

@@ -172,7 +172,7 @@ static void notation_dn_read_broken_refused(void **state)
     }
 }
 
-static void check_overlap(const char *a, const char *b, enum gh_cause cause)
+static void assert_overlap(const char *a, const char *b, enum gh_cause cause)
 {
     struct notation_dn *dns[2] = {NULL, NULL};
     struct gh_error err = {0};
@@ -188,15 +188,15 @@ static void check_overlap(const char *a, const char *b, enum gh_cause cause)
 static void notation_dn_check_overlap_found(void **state)
 {
     (void)state;
-    check_overlap("x509.subject:C=US,ST=WA,O=x", "x509.subject:CN=y,C=US,ST=WA,O=x",
-                  GH_NOTATION_POLICY_INVALID);
-    check_overlap("x509.subject:C=US,ST=WA,O=x", "x509.subject:C=US, ST=WA, O=x",
-                  GH_NOTATION_POLICY_INVALID);
-    check_overlap("arn:aws:signer:r:1:/signing-profiles/A",
-                  "arn:aws:signer:r:1:/signing-profiles/a/v1", GH_NOTATION_POLICY_INVALID);
-    check_overlap("x509.subject:C=US,ST=WA,O=x", "x509.subject:C=US,ST=WA,O=y", GH_CAUSE_NONE);
-    check_overlap("x509.subject:C=US,ST=WA,O=x,CN=a", "x509.subject:C=US,ST=WA,O=x,CN=b",
-                  GH_CAUSE_NONE);
+    assert_overlap("x509.subject:C=US,ST=WA,O=x", "x509.subject:CN=y,C=US,ST=WA,O=x",
+                   GH_NOTATION_POLICY_INVALID);
+    assert_overlap("x509.subject:C=US,ST=WA,O=x", "x509.subject:C=US, ST=WA, O=x",
+                   GH_NOTATION_POLICY_INVALID);
+    assert_overlap("arn:aws:signer:r:1:/signing-profiles/A",
+                   "arn:aws:signer:r:1:/signing-profiles/a/v1", GH_NOTATION_POLICY_INVALID);
+    assert_overlap("x509.subject:C=US,ST=WA,O=x", "x509.subject:C=US,ST=WA,O=y", GH_CAUSE_NONE);
+    assert_overlap("x509.subject:C=US,ST=WA,O=x,CN=a", "x509.subject:C=US,ST=WA,O=x,CN=b",
+                   GH_CAUSE_NONE);
 }
 
 int main(void)

@@ -65,7 +65,7 @@ static void provenance_judge_v1_table_agrees(void **state)
          V1("b", "t", "HTTPS://GitHub.com/a/b.git", "r", "p", "x", COMMIT), GH_CAUSE_NONE},
     };
 
-    case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
+    assert_case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
 }
 
 static void provenance_judge_v02_table_agrees(void **state)
@@ -89,7 +89,7 @@ static void provenance_judge_v02_table_agrees(void **state)
         {"", "{'builder':{'id':'b'}}", GH_PREDICATE_MALFORMED},
     };
 
-    case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V02, rows, GH_COUNT(rows));
+    assert_case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V02, rows, GH_COUNT(rows));
 }
 
 #define WITH(parameters)                                                                           \
@@ -156,7 +156,7 @@ static void provenance_judge_parameters_unexpected_refused(void **state)
          GH_CAUSE_NONE},
     };
 
-    case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
+    assert_case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
 }
 
 static void provenance_judge_v02_parameters_unexpected_refused(void **state)
@@ -174,7 +174,7 @@ static void provenance_judge_v02_parameters_unexpected_refused(void **state)
         {"", WITH02(",'parameters':{'x':'1'}}"), GH_CAUSE_NONE},
     };
 
-    case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V02, rows, GH_COUNT(rows));
+    assert_case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V02, rows, GH_COUNT(rows));
 }
 
 /* Names that no pattern can hold, deep trees: refused unless something above is ignored. */
@@ -193,7 +193,7 @@ static void provenance_judge_parameters_long_names_bounded(void **state)
         const struct case_row rows[] = {{"ignore_parameters=/x", text, GH_PARAMETERS_UNEXPECTED},
                                         {"ignore_parameters=/in", text, GH_CAUSE_NONE}};
 
-        case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
+        assert_case_table("slsa-provenance", PREDICATE_TYPE_SLSA_V1, rows, GH_COUNT(rows));
     }
     free(text);
 }

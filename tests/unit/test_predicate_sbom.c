@@ -72,7 +72,7 @@ static void sbom_judge_spdx_table_agrees(void **state)
         {"", "{'@graph':[1]}", GH_SBOM_MALFORMED},
     };
 
-    case_table("spdx", "https://spdx.dev/Document", rows, GH_COUNT(rows));
+    assert_case_table("spdx", "https://spdx.dev/Document", rows, GH_COUNT(rows));
 }
 
 static void sbom_judge_cyclonedx_table_agrees(void **state)
@@ -99,7 +99,7 @@ static void sbom_judge_cyclonedx_table_agrees(void **state)
         {"", CDX("{'version':'1'}"), GH_SBOM_MALFORMED},
     };
 
-    case_table("cyclonedx", "https://cyclonedx.org/bom", rows, GH_COUNT(rows));
+    assert_case_table("cyclonedx", "https://cyclonedx.org/bom", rows, GH_COUNT(rows));
 }
 
 static void sbom_judge_components_nested_past_limit_refused(void **state)

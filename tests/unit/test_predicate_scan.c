@@ -58,8 +58,8 @@ static void scan_judge_cosign_table_agrees(void **state)
         {"db_max_age=1d", "{'scanner':{'result':{}}}", GH_VULN_SCAN_STALE},
     };
 
-    case_table("vulnerability-scan", "https://cosign.sigstore.dev/attestation/vuln/v1", rows,
-               GH_COUNT(rows));
+    assert_case_table("vulnerability-scan", "https://cosign.sigstore.dev/attestation/vuln/v1", rows,
+                      GH_COUNT(rows));
 }
 
 static void scan_judge_in_toto_table_agrees(void **state)
@@ -84,8 +84,8 @@ static void scan_judge_in_toto_table_agrees(void **state)
         {"", "{'scanner':{'uri':'x'}}", GH_PREDICATE_MALFORMED},
     };
 
-    case_table("vulnerability-scan", "https://in-toto.io/attestation/vulns/v0.2", rows,
-               GH_COUNT(rows));
+    assert_case_table("vulnerability-scan", "https://in-toto.io/attestation/vulns/v0.2", rows,
+                      GH_COUNT(rows));
 }
 
 static void scan_judge_age_bounds_the_answer(void **state)

@@ -71,7 +71,7 @@ static void vex_judge_table_agrees(void **state)
         {"", "null", GH_PREDICATE_MALFORMED},
     };
 
-    case_table("openvex", "https://openvex.dev/ns", rows, GH_COUNT(rows));
+    assert_case_table("openvex", "https://openvex.dev/ns", rows, GH_COUNT(rows));
 }
 
 #define OF(products)                                                                               \

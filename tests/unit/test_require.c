@@ -123,7 +123,7 @@ static struct verdict *verify(struct bench *bench)
     return verdict;
 }
 
-static void expect(struct bench *bench, enum verdict_outcome outcome, enum gh_cause cause)
+static void assert_verdict(struct bench *bench, enum verdict_outcome outcome, enum gh_cause cause)
 {
     struct verdict *verdict = verify(bench);
 
@@ -143,11 +143,11 @@ static void require_verify_without_evidence_denied(void **state)
     struct bench bench;
 
     bench_init(&bench);
-    expect(&bench, VERDICT_DENIED, GH_NO_SIGNATURE_FOUND);
+    assert_verdict(&bench, VERDICT_DENIED, GH_NO_SIGNATURE_FOUND);
     add_bundle(&bench, &bench.made, REVIEW); /* an attestation is no signature */
-    expect(&bench, VERDICT_DENIED, GH_NO_SIGNATURE_FOUND);
+    assert_verdict(&bench, VERDICT_DENIED, GH_NO_SIGNATURE_FOUND);
     (void)gh_fail(&bench.set.incomplete, GH_DISCOVERY_UNAVAILABLE, "the registry is down");
-    expect(&bench, VERDICT_UNDECIDED, GH_DISCOVERY_UNAVAILABLE);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_DISCOVERY_UNAVAILABLE);
     bench_done(&bench);
 }
 
@@ -164,7 +164,7 @@ static void require_verify_bad_evidence_cannot_hide_good(void **state)
     (void)add_item(&bench, EVIDENCE_BUNDLE, keep(&bench, strdup("junk")));
     add_layer(&bench, bench.made.evp);
     (void)gh_fail(&bench.set.incomplete, GH_COUNT_LIMIT_EXCEEDED, "a page is missing");
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     case_signer_done(&other);
     bench_done(&bench);
 }
@@ -177,17 +177,17 @@ static void require_verify_furthest_failure_is_shown(void **state)
     bench_init(&bench);
     case_signer_keys("P-256", &other);
     (void)add_item(&bench, EVIDENCE_BUNDLE, keep(&bench, strdup("junk")));
-    expect(&bench, VERDICT_DENIED, GH_BUNDLE_MALFORMED);
+    assert_verdict(&bench, VERDICT_DENIED, GH_BUNDLE_MALFORMED);
     add_layer(&bench, other.evp);
-    expect(&bench, VERDICT_DENIED, GH_SIG_INVALID);
+    assert_verdict(&bench, VERDICT_DENIED, GH_SIG_INVALID);
     add_bundle(&bench, &other, SIGSTORE_CASE_SIGN); /* says which key it was */
-    expect(&bench, VERDICT_DENIED, GH_KEY_UNKNOWN);
+    assert_verdict(&bench, VERDICT_DENIED, GH_KEY_UNKNOWN);
     bench.subject.digest.value[0] ^= 1;
     add_layer(&bench, bench.made.evp);
     bench.subject.digest.value[0] ^= 1;
-    expect(&bench, VERDICT_DENIED, GH_PAYLOAD_DIGEST_MISMATCH);
+    assert_verdict(&bench, VERDICT_DENIED, GH_PAYLOAD_DIGEST_MISMATCH);
     add_broken(&bench, GH_UPSTREAM_UNAVAILABLE); /* it might be the good one */
-    expect(&bench, VERDICT_UNDECIDED, GH_UPSTREAM_UNAVAILABLE);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_UPSTREAM_UNAVAILABLE);
     case_signer_done(&other);
     bench_done(&bench);
 }
@@ -206,14 +206,14 @@ static void require_verify_cap_counts_cryptography_alone(void **state)
         add_layer(&bench, other.evp);
     }
     bench.input.max_candidates = 4;
-    expect(&bench, VERDICT_DENIED, GH_SIG_INVALID);
+    assert_verdict(&bench, VERDICT_DENIED, GH_SIG_INVALID);
     add_layer(&bench, bench.made.evp); /* the fifth that reaches cryptography */
-    expect(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
     bench.input.max_candidates = 5;
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     bench.input.max_candidates = 4;
     add_bundle(&bench, &bench.made, SIGSTORE_CASE_SIGN); /* its hint puts it first */
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     case_signer_done(&other);
     bench_done(&bench);
 }
@@ -236,9 +236,9 @@ static void require_verify_other_identities_do_not_use_up_the_cap(void **state)
     for (size_t i = 0; i < 4; i++) {
         bench.items[bench.set.count++] = other.item;
     }
-    expect(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
     bench.items[bench.set.count++] = good.item;
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     case_signer_done(&ci);
     case_done(&good);
     case_done(&other);
@@ -254,9 +254,9 @@ static void require_verify_unresolved_key_undecided(void **state)
     case_signer_keys("P-256", &other);
     bench.made.signer.key_count = 2; /* the second could not be obtained */
     add_layer(&bench, other.evp);
-    expect(&bench, VERDICT_UNDECIDED, GH_KEY_RESOLVE_FAILED);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_KEY_RESOLVE_FAILED);
     add_layer(&bench, bench.made.evp);
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     case_signer_done(&other);
     bench_done(&bench);
 }
@@ -311,23 +311,23 @@ static void require_verify_attestation_conditions(void **state)
     bench.require.predicate_type_count = 1;
     add_layer(&bench, bench.made.evp);
     add_bundle(&bench, &bench.made, "https://spdx.dev/Document");
-    expect(&bench, VERDICT_DENIED, GH_ATTESTATION_MISSING);
+    assert_verdict(&bench, VERDICT_DENIED, GH_ATTESTATION_MISSING);
     add_bundle(&bench, &other, REVIEW);
-    expect(&bench, VERDICT_DENIED, GH_KEY_UNKNOWN);
+    assert_verdict(&bench, VERDICT_DENIED, GH_KEY_UNKNOWN);
     add_bundle(&bench, &bench.made, REVIEW);
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     bench.require.where = where_risk("\"low\"");
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     predicate_where_free(bench.require.where);
     bench.require.where = where_risk("\"high\"");
-    expect(&bench, VERDICT_DENIED, GH_POLICY_DENIED);
+    assert_verdict(&bench, VERDICT_DENIED, GH_POLICY_DENIED);
     predicate_where_free(bench.require.where);
     bench.require.where = NULL;
     bench.require.max_age_s = 60; /* neither the statement nor a time stamp has a time */
-    expect(&bench, VERDICT_DENIED, GH_ATTESTATION_STALE);
+    assert_verdict(&bench, VERDICT_DENIED, GH_ATTESTATION_STALE);
     bench.require.max_age_s = 0;
     bench.require.predicate_type_count = 0; /* no type is none, not any */
-    expect(&bench, VERDICT_DENIED, GH_ATTESTATION_MISSING);
+    assert_verdict(&bench, VERDICT_DENIED, GH_ATTESTATION_MISSING);
     case_signer_done(&other);
     bench_done(&bench);
 }
@@ -366,14 +366,14 @@ static void require_verify_every_statement_must_satisfy(void **state)
     add_bundle(&bench, &bench.made, REVIEW);
     add_bundle(&bench, &other, REVIEW); /* of no trusted signer: says nothing */
     bench.require.is_every = true;
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     (void)gh_fail(&bench.set.incomplete, GH_DISCOVERY_UNAVAILABLE, "a page is missing");
-    expect(&bench, VERDICT_UNDECIDED, GH_DISCOVERY_UNAVAILABLE);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_DISCOVERY_UNAVAILABLE);
     gh_error_clear(&bench.set.incomplete);
     add_risky(&bench);
-    expect(&bench, VERDICT_DENIED, GH_POLICY_DENIED);
+    assert_verdict(&bench, VERDICT_DENIED, GH_POLICY_DENIED);
     bench.require.is_every = false;
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     predicate_where_free(bench.require.where);
     case_signer_done(&other);
     bench_done(&bench);
@@ -400,7 +400,7 @@ static void require_verify_base_image_asks_for_the_base(void **state)
     bench.require.kind = REQUIRE_BASE_IMAGE;
     bench.require.base_from = REQUIRE_BASE_ANNOTATION;
     bench.subject.manifest = bytes_of(CONFIG "}");
-    expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
+    assert_verdict(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
     bench.subject.manifest = bytes_of(manifest);
     assert_int_equal(require_verify(&bench.input, &verdict, &bench.wants, &other),
                      REQUIRE_WANTS_OTHER);
@@ -411,15 +411,15 @@ static void require_verify_base_image_asks_for_the_base(void **state)
     bench.input.others = &other;
     bench.input.other_count = 1;
     (void)gh_fail(&base->error, GH_NO_SIGNATURE_FOUND, "nothing");
-    expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
+    assert_verdict(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
     base->outcome = VERDICT_UNDECIDED;
-    expect(&bench, VERDICT_UNDECIDED, GH_NO_SIGNATURE_FOUND);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_NO_SIGNATURE_FOUND);
     gh_error_clear(&base->error);
     base->outcome = VERDICT_SATISFIED;
     base->until_unix_s = EVIDENCE_UNTIL_FOREVER;
     base->authority_count = 1;
     base->rest_count = 1;
-    expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+    assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
     free(other.name);
     verdict_unref(base);
     bench_done(&bench);
@@ -561,12 +561,12 @@ static void require_verify_base_from_provenance_without_materials_denied(void **
         struct bench bench;
 
         bench_bases(&bench, &vendor);
-        expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED); /* no provenance at all */
+        assert_verdict(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED); /* no provenance at all */
         add_provenance(&bench, &bench.made, V1, lists[i]);
-        expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
+        assert_verdict(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
         bench.set.incomplete.cause = GH_UPSTREAM_UNAVAILABLE; /* more may be there */
-        expect(&bench, i < 3 ? VERDICT_UNDECIDED : VERDICT_DENIED,
-               i < 3 ? GH_UPSTREAM_UNAVAILABLE : GH_BASE_IMAGE_UNVERIFIED);
+        assert_verdict(&bench, i < 3 ? VERDICT_UNDECIDED : VERDICT_DENIED,
+                       i < 3 ? GH_UPSTREAM_UNAVAILABLE : GH_BASE_IMAGE_UNVERIFIED);
         bench_done(&bench);
     }
 }
@@ -634,9 +634,9 @@ static void require_verify_base_from_provenance_every_base_must_hold(void **stat
     bench.input.other_count = 1;
     assert_string_equal(first_base(&bench, &digest), "ghcr.io/acme/tools");
     bench.input.other_count = 2;
-    expect(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
+    assert_verdict(&bench, VERDICT_DENIED, GH_BASE_IMAGE_UNVERIFIED);
     bad->outcome = VERDICT_UNDECIDED;
-    expect(&bench, VERDICT_UNDECIDED, GH_NO_SIGNATURE_FOUND);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_NO_SIGNATURE_FOUND);
     others[1].verdict = good;
     verdict = verify(&bench);
     assert_int_equal(verdict->outcome, VERDICT_SATISFIED);
@@ -694,7 +694,7 @@ static void require_verify_base_from_provenance_all_statements_count(void **stat
         for (size_t k = 0; k < 2; k++) {
             add_provenance(&bench, &bench.made, V1, k == order ? "[" DEBIAN "]" : "[]");
         }
-        expect(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
+        assert_verdict(&bench, VERDICT_SATISFIED, GH_CAUSE_NONE);
         bench_done(&bench);
     }
     verdict_unref(good);
@@ -733,7 +733,7 @@ static void require_verify_base_from_provenance_limits_hold(void **state)
         forged.keys[0] = bench.made.keys[0]; /* the hint fits, the signature does not */
         add_provenance(&bench, &forged, V1, "[" DEBIAN "]");
     }
-    expect(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
+    assert_verdict(&bench, VERDICT_UNDECIDED, GH_COUNT_LIMIT_EXCEEDED);
     case_signer_done(&other);
     bench_done(&bench);
 }

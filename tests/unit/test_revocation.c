@@ -162,8 +162,8 @@ static void run_done(struct run *run)
     memset(run, 0, sizeof(*run));
 }
 
-static void crl_case(const struct maker_cert *issuer, const struct maker_crl *crl,
-                     enum gh_cause cause)
+static void assert_crl_judged(const struct maker_cert *issuer, const struct maker_crl *crl,
+                              enum gh_cause cause)
 {
     struct run run = {0};
 
@@ -219,27 +219,31 @@ static void revocation_check_unusable_address_refused(void **state)
 static void revocation_check_crl_judged(void **state)
 {
     (void)state;
-    crl_case(&root, &(struct maker_crl){0}, GH_CAUSE_NONE);
-    crl_case(&root, &(struct maker_crl){.revoked = &by_ocsp}, GH_CAUSE_NONE);
-    crl_case(&root, &(struct maker_crl){.revoked = &by_crl}, GH_REVOCATION_REVOKED);
+    assert_crl_judged(&root, &(struct maker_crl){0}, GH_CAUSE_NONE);
+    assert_crl_judged(&root, &(struct maker_crl){.revoked = &by_ocsp}, GH_CAUSE_NONE);
+    assert_crl_judged(&root, &(struct maker_crl){.revoked = &by_crl}, GH_REVOCATION_REVOKED);
     /* An invalidity date spares nothing without an authentic time. */
-    crl_case(&root, &(struct maker_crl){.revoked = &by_crl, .invalidity_s = -60},
-             GH_REVOCATION_REVOKED);
-    crl_case(&stranger, &(struct maker_crl){0}, GH_CRL_INVALID);
-    crl_case(&by_none, &(struct maker_crl){0}, GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.from_s = -7200, .to_s = -1}, GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.from_s = 3600, .to_s = 7200}, GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.is_delta = true}, GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.has_freshest = true}, GH_REVOCATION_UNAVAILABLE);
-    crl_case(&root, &(struct maker_crl){.has_freshest = true, .revoked = &by_crl},
-             GH_REVOCATION_REVOKED);
-    crl_case(&root, &(struct maker_crl){.point = "critical,fullname:URI:" CRL_URL}, GH_CAUSE_NONE);
-    crl_case(&root, &(struct maker_crl){.point = "critical,fullname:URI:http://crl.test/2.crl"},
-             GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.point = "critical,onlyuser:TRUE"}, GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.point = "critical,indirectCRL:TRUE"}, GH_CRL_INVALID);
-    crl_case(&root, &(struct maker_crl){.point = "critical,onlysomereasons:keyCompromise"},
-             GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.revoked = &by_crl, .invalidity_s = -60},
+                      GH_REVOCATION_REVOKED);
+    assert_crl_judged(&stranger, &(struct maker_crl){0}, GH_CRL_INVALID);
+    assert_crl_judged(&by_none, &(struct maker_crl){0}, GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.from_s = -7200, .to_s = -1}, GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.from_s = 3600, .to_s = 7200}, GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.is_delta = true}, GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.has_freshest = true}, GH_REVOCATION_UNAVAILABLE);
+    assert_crl_judged(&root, &(struct maker_crl){.has_freshest = true, .revoked = &by_crl},
+                      GH_REVOCATION_REVOKED);
+    assert_crl_judged(&root, &(struct maker_crl){.point = "critical,fullname:URI:" CRL_URL},
+                      GH_CAUSE_NONE);
+    assert_crl_judged(&root,
+                      &(struct maker_crl){.point = "critical,fullname:URI:http://crl.test/2.crl"},
+                      GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.point = "critical,onlyuser:TRUE"},
+                      GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.point = "critical,indirectCRL:TRUE"},
+                      GH_CRL_INVALID);
+    assert_crl_judged(&root, &(struct maker_crl){.point = "critical,onlysomereasons:keyCompromise"},
+                      GH_CRL_INVALID);
 }
 
 static void revocation_check_crl_bounds_until(void **state)
@@ -271,9 +275,9 @@ static void revocation_check_invalidity_date_spares_earlier(void **state)
     run_done(&run);
 }
 
-static void ocsp_case(const struct maker_cert *leaf, const struct maker_cert *signer,
-                      const struct maker_cert *about, enum maker_status status, long from_s,
-                      long to_s, enum gh_cause cause)
+static void assert_ocsp_judged(const struct maker_cert *leaf, const struct maker_cert *signer,
+                               const struct maker_cert *about, enum maker_status status,
+                               long from_s, long to_s, enum gh_cause cause)
 {
     struct run run = {0};
     struct bytes_buf question = question_about(leaf);
@@ -293,24 +297,27 @@ static void ocsp_case(const struct maker_cert *leaf, const struct maker_cert *si
 static void revocation_check_ocsp_judged(void **state)
 {
     (void)state;
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -60, 60, GH_CAUSE_NONE);
-    ocsp_case(&by_ocsp, &delegate, &by_ocsp, MAKER_GOOD, -60, 60, GH_CAUSE_NONE);
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_REVOKED, -60, 60, GH_REVOCATION_REVOKED);
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_UNKNOWN, -60, 60, GH_REVOCATION_UNAVAILABLE);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -60, 60, GH_CAUSE_NONE);
+    assert_ocsp_judged(&by_ocsp, &delegate, &by_ocsp, MAKER_GOOD, -60, 60, GH_CAUSE_NONE);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_REVOKED, -60, 60, GH_REVOCATION_REVOKED);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_UNKNOWN, -60, 60,
+                       GH_REVOCATION_UNAVAILABLE);
     /* stale, from the future, old without an end, fresh without one */
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -120, -60, GH_OCSP_INVALID);
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, 3600, 7200, GH_OCSP_INVALID);
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -OCSP_MAX_AGE_S - 1, 0, GH_OCSP_INVALID);
-    ocsp_case(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -60, 0, GH_CAUSE_NONE);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -120, -60, GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, 3600, 7200, GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -OCSP_MAX_AGE_S - 1, 0,
+                       GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_ocsp, &root, &by_ocsp, MAKER_GOOD, -60, 0, GH_CAUSE_NONE);
     /* about another certificate; by a stranger; by one who may not */
-    ocsp_case(&by_ocsp, &root, &by_crl, MAKER_GOOD, -60, 60, GH_OCSP_INVALID);
-    ocsp_case(&by_ocsp, &stranger, &by_ocsp, MAKER_GOOD, -60, 60, GH_OCSP_INVALID);
-    ocsp_case(&by_ocsp, &usurper, &by_ocsp, MAKER_GOOD, -60, 60, GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_ocsp, &root, &by_crl, MAKER_GOOD, -60, 60, GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_ocsp, &stranger, &by_ocsp, MAKER_GOOD, -60, 60, GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_ocsp, &usurper, &by_ocsp, MAKER_GOOD, -60, 60, GH_OCSP_INVALID);
     /* a responder whose own status cannot be had */
-    ocsp_case(&by_ocsp, &checked, &by_ocsp, MAKER_GOOD, -60, 60, GH_REVOCATION_UNAVAILABLE);
+    assert_ocsp_judged(&by_ocsp, &checked, &by_ocsp, MAKER_GOOD, -60, 60,
+                       GH_REVOCATION_UNAVAILABLE);
     /* no list to fall back to: the first failure counts */
-    ocsp_case(&by_both, &root, &by_both, MAKER_GOOD, -120, -60, GH_OCSP_INVALID);
-    ocsp_case(&by_both, &root, &by_both, MAKER_GOOD, -60, 60, GH_CAUSE_NONE);
+    assert_ocsp_judged(&by_both, &root, &by_both, MAKER_GOOD, -120, -60, GH_OCSP_INVALID);
+    assert_ocsp_judged(&by_both, &root, &by_both, MAKER_GOOD, -60, 60, GH_CAUSE_NONE);
 }
 
 static void revocation_check_ocsp_down_falls_back(void **state)
@@ -364,8 +371,8 @@ static void revocation_check_responder_checked_by_list(void **state)
     bytes_buf_done(&question);
 }
 
-static void file_case(const struct maker_cert *leaf, const struct maker_cert *issuer,
-                      const struct maker_crl *made, enum gh_cause cause, size_t wants)
+static void assert_file_judged(const struct maker_cert *leaf, const struct maker_cert *issuer,
+                               const struct maker_crl *made, enum gh_cause cause, size_t wants)
 {
     struct bytes_buf der = maker_crl(issuer, made);
     struct crl *crl = NULL;
@@ -389,12 +396,14 @@ static void revocation_check_lists_from_files_answer(void **state)
         .from_s = -120, .to_s = -60, .revoked = &by_both};
 
     (void)state;
-    file_case(&by_both, &root, &(struct maker_crl){0}, GH_CAUSE_NONE, 0);
-    file_case(&by_none, &root, &(struct maker_crl){.revoked = &by_none}, GH_REVOCATION_REVOKED, 0);
-    file_case(&by_both, &root, &stale_revoked, GH_REVOCATION_REVOKED, 0);
-    file_case(&by_both, &root, &stale, GH_CAUSE_NONE, 1); /* asks instead */
-    file_case(&by_none, &root, &stale, GH_CRL_INVALID, 0);
-    file_case(&by_both, &stranger, &(struct maker_crl){.revoked = &by_both}, GH_CAUSE_NONE, 1);
+    assert_file_judged(&by_both, &root, &(struct maker_crl){0}, GH_CAUSE_NONE, 0);
+    assert_file_judged(&by_none, &root, &(struct maker_crl){.revoked = &by_none},
+                       GH_REVOCATION_REVOKED, 0);
+    assert_file_judged(&by_both, &root, &stale_revoked, GH_REVOCATION_REVOKED, 0);
+    assert_file_judged(&by_both, &root, &stale, GH_CAUSE_NONE, 1); /* asks instead */
+    assert_file_judged(&by_none, &root, &stale, GH_CRL_INVALID, 0);
+    assert_file_judged(&by_both, &stranger, &(struct maker_crl){.revoked = &by_both}, GH_CAUSE_NONE,
+                       1);
 }
 
 static void crl_parse_broken_refused(void **state)

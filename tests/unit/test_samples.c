@@ -46,7 +46,7 @@ static bool samples_read(void *context, const char *path, size_t limit, struct b
     return config_files_read(real, limit, out, mode, err);
 }
 
-static void sample_loads(const char *name)
+static void assert_sample_loads(const char *name)
 {
     struct config_loader loader = {.read = samples_read};
     struct config_problems problems;
@@ -66,22 +66,22 @@ static void sample_loads(const char *name)
 static void sample_small_loads(void **state)
 {
     (void)state;
-    sample_loads("/etc/gatehouse/small.yaml");
+    assert_sample_loads("/etc/gatehouse/small.yaml");
 }
 
 static void sample_enterprise_loads(void **state)
 {
     (void)state;
-    sample_loads("/etc/gatehouse/enterprise.yaml");
+    assert_sample_loads("/etc/gatehouse/enterprise.yaml");
 }
 
 static void sample_air_gapped_loads(void **state)
 {
     (void)state;
-    sample_loads("/etc/gatehouse/air-gapped.yaml");
+    assert_sample_loads("/etc/gatehouse/air-gapped.yaml");
 }
 
-static void shipped_equals(const char *path, void (*print)(struct text *out))
+static void assert_shipped_equals(const char *path, void (*print)(struct text *out))
 {
     struct bytes_buf shipped = {0};
     struct gh_error err = {0};
@@ -106,13 +106,13 @@ static void shipped_equals(const char *path, void (*print)(struct text *out))
 static void schema_shipped_is_the_generated_one(void **state)
 {
     (void)state;
-    shipped_equals("deploy/gatehouse.schema.json", config_print_schema);
+    assert_shipped_equals("deploy/gatehouse.schema.json", config_print_schema);
 }
 
 static void reference_shipped_is_the_generated_one(void **state)
 {
     (void)state;
-    shipped_equals("docs/configuration.md", config_print_reference);
+    assert_shipped_equals("docs/configuration.md", config_print_reference);
 }
 
 int main(void)

@@ -44,7 +44,7 @@ static struct bytes tile_bytes(const struct tile_id *tile)
                       (size_t)tile->width * MERKLE_HASH_BYTES);
 }
 
-static void check_pair(uint64_t first, uint64_t second)
+static void assert_pair_proved(uint64_t first, uint64_t second)
 {
     struct tile_plan plan;
     struct bytes tiles[TILE_MAX_TILES];
@@ -71,7 +71,7 @@ static void tile_plan_prove_every_small_pair(void **state)
 {
     for (uint64_t second = 2; second <= 70; second++) {
         for (uint64_t first = 1; first < second; first++) {
-            check_pair(first, second);
+            assert_pair_proved(first, second);
         }
     }
 }
@@ -82,7 +82,7 @@ static void tile_plan_prove_around_whole_tiles(void **state)
 
     for (size_t i = 0; i < GH_COUNT(sizes); i++) {
         for (size_t j = 0; j < i; j++) {
-            check_pair(sizes[j], sizes[i]);
+            assert_pair_proved(sizes[j], sizes[i]);
         }
     }
 }

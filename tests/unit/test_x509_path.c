@@ -290,7 +290,7 @@ static const struct {
     {stamping_by_code_signing_ca, GH_CERT_USAGE_INVALID},
 };
 
-static void path_check_rows(bool is_middle_hinted)
+static void assert_rows(bool is_middle_hinted)
 {
     for (size_t i = 0; i < GH_COUNT(path_rows); i++) {
         enum gh_cause wanted = path_rows[i].cause;
@@ -313,12 +313,12 @@ static void path_check_rows(bool is_middle_hinted)
 
 static void path_verify_trusted_chain_exact_cause(void **state)
 {
-    path_check_rows(false);
+    assert_rows(false);
 }
 
 static void path_verify_hinted_chain_exact_cause(void **state)
 {
-    path_check_rows(true);
+    assert_rows(true);
 }
 
 /* What was proved of one pair of certificates must not be taken for another. */
