@@ -31,6 +31,7 @@ struct reach {
     size_t next; /* to be verified anew */
     size_t verified;
     struct gate_run *gate;
+    struct pull *pull; /* of a subject whose bytes are gone */
     char *principal;
     reach_fn fn;
     void *ctx;
@@ -43,6 +44,7 @@ struct reach {
 static void reach_free(struct reach *reach)
 {
     gate_leave(reach->gate);
+    pull_leave(reach->pull);
     for (size_t i = 0; i < reach->subject_count; i++) {
         content_unref(reach->subjects[i].content);
     }
@@ -154,7 +156,7 @@ static struct gate_ask reach_gate_ask(struct reach *reach, const struct reach_su
 }
 
 /* First everything that stored verdicts can answer, upwards breadth first. A parent whose bytes are
- * gone cannot be judged, but what leads to it can. */
+ * gone cannot be judged yet, but what leads to it can. */
 static bool reach_try_stored(struct reach *reach)
 {
     for (size_t i = 0; i < reach->subject_count; i++) {
@@ -201,10 +203,12 @@ static void reach_refuse(struct reach *reach, const struct decision *decision,
         struct reach_nearest nearest = {.reach = reach, .at = &reach->subjects[i]};
         const struct gate_ask ask = reach_gate_ask(reach, nearest.at);
 
-        if (nearest.at == at || nearest.at->content == NULL) {
+        if (nearest.at == at) {
             break;
         }
-        (void)gate_decide_stored(reach->gateway, &ask, reach_on_nearest, &nearest);
+        if (nearest.at->content != NULL) {
+            (void)gate_decide_stored(reach->gateway, &ask, reach_on_nearest, &nearest);
+        }
     }
     if (!reach->is_over) {
         reach_answer(reach, decision, plan, at);
@@ -232,14 +236,65 @@ static void reach_on_verified(void *ctx, const struct decision *decision,
     reach_free(reach);
 }
 
+/* Decide about a subject whose bytes are here. */
+static bool reach_decide(struct reach *reach, const struct reach_subject *at)
+{
+    const struct gate_ask ask = reach_gate_ask(reach, at);
+
+    reach->gate = gate_decide(reach->gateway, reach->worker, &ask, reach_on_verified, reach);
+    if (reach->gate == NULL) {
+        (void)gh_fail(&reach->undecided, GH_INTERNAL_ERROR, "no memory to decide");
+    }
+    return reach->gate != NULL;
+}
+
+/* Nothing more can be tried: what was decided last says why, or nothing does. */
+static void reach_end(struct reach *reach)
+{
+    reach_refuse(reach, NULL, NULL, NULL);
+    reach_free(reach);
+}
+
+static void reach_on_pulled(void *ctx, const struct pull_result *result)
+{
+    struct reach *reach = ctx;
+    struct reach_subject *at = &reach->subjects[reach->next - 1];
+    bool is_known = result->outcome == PULL_OK || result->outcome == PULL_ABSENT ||
+                    result->outcome == PULL_BROKEN;
+
+    reach->pull = NULL;
+    if (!is_known && reach->undecided.cause == GH_CAUSE_NONE) {
+        reach->undecided = result->error;
+    }
+    if (result->outcome == PULL_OK) {
+        at->content = content_ref(result->content);
+        if (reach_decide(reach, at)) {
+            return;
+        }
+    }
+    if (!reach_verify_next(reach)) {
+        reach_end(reach);
+    }
+}
+
+/* Bytes that were evicted are fetched again: the edges say that they led here. */
+static bool reach_fetch(struct reach *reach, const struct reach_subject *at)
+{
+    reach->pull = pull_manifest(reach->gateway, reach->worker, reach->generation, &reach->target,
+                                &at->digest, NULL, NULL, reach_on_pulled, reach);
+    if (reach->pull == NULL) {
+        (void)gh_fail(&reach->undecided, GH_INTERNAL_ERROR, "no memory to ask the registry");
+    }
+    return reach->pull != NULL;
+}
+
 /* Then what has to be verified anew, nearest first. */
 static bool reach_verify_next(struct reach *reach)
 {
-    for (; reach->next < reach->subject_count; reach->next++) {
-        const struct reach_subject *at = &reach->subjects[reach->next];
-        const struct gate_ask ask = reach_gate_ask(reach, at);
+    while (reach->next < reach->subject_count) {
+        const struct reach_subject *at = &reach->subjects[reach->next++];
 
-        if (at->content == NULL || at->is_denied) {
+        if (at->is_denied) {
             continue;
         }
         if (reach->verified++ == REACH_MAX_VERIFIED) {
@@ -248,12 +303,9 @@ static bool reach_verify_next(struct reach *reach)
                           "image by its name first");
             return false;
         }
-        reach->gate = gate_decide(reach->gateway, reach->worker, &ask, reach_on_verified, reach);
-        if (reach->gate != NULL) {
-            reach->next++;
+        if (at->content != NULL ? reach_decide(reach, at) : reach_fetch(reach, at)) {
             return true;
         }
-        (void)gh_fail(&reach->undecided, GH_INTERNAL_ERROR, "no memory to decide");
     }
     return false;
 }

@@ -1,7 +1,8 @@
 /*
  * Whether something may leave because an allowed manifest leads to it: a child of an index, a
  * config, a layer. Edges of the same tenant, upstream and repository are followed upwards until an
- * allowed subject is found; verdicts that lapsed are made anew. Edges never answer for a tag.
+ * allowed subject is found; verdicts that lapsed are made anew, and manifests that were evicted are
+ * fetched again. Edges never answer for a tag.
  *
  * Threads: the calling worker; callbacks come on it
  */

@@ -156,6 +156,58 @@ static void reach_start_child_of_a_signed_index_allows(void **state)
     content_unref(index);
 }
 
+/* The index was evicted; its edges were not. */
+static void reach_start_evicted_parent_is_fetched_again(void **state)
+{
+    static const struct {
+        int status;
+        bool is_signed;
+        bool is_undecided;
+        bool is_allowed;
+    } rows[] = {{200, true, false, true},
+                {200, false, false, false},
+                {404, true, false, false},
+                {503, true, true, false}};
+
+    for (size_t i = 0; i < GH_COUNT(rows); i++) {
+        struct scene *scene = *state;
+        struct target target = scene_target(scene, "registry.test/closed/app");
+        char text[16];
+        struct content *image;
+        struct content *index;
+        struct outcome outcome;
+        char path[512];
+        char *body;
+
+        (void)snprintf(text, sizeof(text), "layer %zu", i);
+        image = scene_image(text, LAYER);
+        index = scene_index(image, MANIFEST_OCI_IMAGE);
+        scene_store(scene, &target, image);
+        if (rows[i].is_signed) {
+            scene_sign(scene, &target, index);
+        }
+        known_edges_put(&scene->gateway, &target, index, false, gateway_now());
+        (void)snprintf(path, sizeof(path), "/v2/closed/app/manifests/%s", index->digest_text);
+        body = strndup((const char *)index->bytes.data, index->bytes.len);
+        (void)scene_route(scene, path, rows[i].status, "Content-Type: " MANIFEST_OCI_INDEX "\r\n",
+                          body);
+        free(body);
+        outcome = ask_about(scene, &target, &image->digest, image);
+        assert_int_equal(fake_upstream_calls_with(scene->server, path) > 0, 1);
+        assert_int_equal(outcome.is_undecided, rows[i].is_undecided);
+        assert_int_equal(outcome.has_decision && outcome.decision == DECIDE_ALLOW,
+                         rows[i].is_allowed);
+        if (rows[i].is_allowed) {
+            assert_true(digest_equal(&outcome.subject, &index->digest));
+        } else if (!rows[i].is_undecided) {
+            assert_int_equal(outcome.decision, DECIDE_DENY);
+            assert_int_equal(outcome.cause, GH_NO_SIGNATURE_FOUND);
+        }
+        content_unref(image);
+        content_unref(index);
+    }
+}
+
 /* Anybody who may push can write a manifest that calls any digest a signature. */
 static void reach_start_manifest_named_by_evidence_is_still_judged(void **state)
 {
@@ -354,6 +406,7 @@ int main(void)
         SCENE_CASE(reach_start_layer_of_a_signed_image_allows),
         SCENE_CASE(reach_start_layer_of_an_unsigned_image_denies),
         SCENE_CASE(reach_start_child_of_a_signed_index_allows),
+        SCENE_CASE(reach_start_evicted_parent_is_fetched_again),
         SCENE_CASE(reach_start_manifest_named_by_evidence_is_still_judged),
         SCENE_CASE(reach_start_manifest_named_as_a_layer_is_still_judged),
         SCENE_CASE(reach_start_blob_of_evidence_is_evidence),
