@@ -101,6 +101,19 @@ def test_keyless_signature_is_served_to_its_identity_alone(tmp_path, registry, s
     assert told("stamp", keyless(**stamped))[0] == (200 if FORMS[form][2] else 403)
 
 
+def test_keyless_legacy_signature_as_a_referrer(tmp_path, registry, sigstore, cosign, signer):  # noqa: F811
+    """cosign 2's experimental form: a simple signing layer, hung on the image by its subject."""
+    digest = push(registry, "team/referrer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COSIGN_EXPERIMENTAL", "1")
+        signer.run("v2-legacy", "sign", "team/referrer", digest, "--registry-referrers-mode", "oci-1-1")
+    tags = json.loads(demo_image.call("GET", f"http://{registry}/v2/team/referrer/tags/list")[2])["tags"]
+    assert digest.replace(":", "-") in tags and digest.replace(":", "-") + ".sig" not in tags, tags
+    for name, trust, wanted in (("right", keyless(), (200, None)),
+                                ("wrong", keyless(subject="other@acme.test"), (403, "identity_mismatch"))):
+        assert judge(tmp_path / name, registry, trust, "team/referrer", digest, sigstore.trusted_root) == wanted
+
+
 @pytest.mark.parametrize("form", ["v3-rekor1", "v3-rekor2", "v2-legacy"])
 def test_keyless_workflow_uri_and_claims(tmp_path, registry, sigstore, signer, form):  # noqa: F811
     digest = signer.signed(form, "flow/" + form, who=identity(sub=WORKFLOW))

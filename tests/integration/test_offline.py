@@ -152,9 +152,12 @@ class Corpus:
         if shift and shutil.which("faketime") is None:
             return None
 
+        # faketime is preloaded in front of a sanitizer's runtime, which would mind.
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+
         def go(*arguments):
-            return subprocess.run([*cut, *shift, BINARY, "tuf", "--metadata-dir", metadata, *arguments],
-                                  capture_output=True, env={**os.environ, "TZ": "UTC"}, timeout=60).returncode
+            return subprocess.run([*cut, *shift, BINARY, "tuf", "--metadata-dir", metadata, *arguments], capture_output=True,
+                                  env={**os.environ, "TZ": "UTC", "ASAN_OPTIONS": sanitizer}, timeout=60).returncode
 
         if policy.get("client_state"):
             shutil.copytree(self.folder / policy["client_state"], metadata)
@@ -246,3 +249,30 @@ def test_gateway_whose_registry_is_gone_keeps_every_verdict(corpus, tmp_path):
         registry.kill()
         registry.wait()
         gateway.stop()
+
+
+def test_layout_written_by_skopeo_verifies(images, fake, keys, tmp_path, cut):
+    """An image and its signature, copied into one folder by their tags; another image beside them is not."""
+    if shutil.which("skopeo") is None:
+        pytest.skip("skopeo is not installed")
+    digest = images.signed(tag="v1")
+    images.push(tag="bare", files={"b": b"unsigned"})
+    for tag in ("v1", "bare", digest.replace(":", "-") + ".sig"):
+        subprocess.run(["skopeo", "copy", "--src-tls-verify=false", "--insecure-policy", f"docker://{fake.url[7:]}/team/app:{tag}",
+                        f"oci:{tmp_path}/layout:{tag}"], check=True, capture_output=True)
+    file = tmp_path / "gatehouse.yaml"
+    file.write_text(json.dumps({
+        "offline": True, "storage": {"path": str(tmp_path / "store")}, "upstreams": {"registry.test": {"url": fake.url}},
+        "signers": {"release": {"keys": [{"file": f"{keys}/release.pub"}]}},
+        "policies": [{"name": "ours", "images": ["registry.test/**"], "require": [{"signature": "release"}]}]}))
+
+    def verify(name):
+        return subprocess.run([*cut, BINARY, "verify", "-c", file, "--output", "json", "--layout", tmp_path / "layout", "--as",
+                               "registry.test/" + name], capture_output=True, text=True, timeout=60)
+
+    for name, status, cause in (("team/app:v1", 0, ""), (f"team/app@{digest}", 0, ""), ("team/app:bare", 1, "no_signature_found"),
+                                ("team/app@sha256:" + "0" * 64, 3, "manifest_unknown")):
+        done = verify(name)
+        assert (done.returncode, json.loads(done.stdout)["cause"]) == (status, cause), (name, done)
+    done = verify("team/app:other")
+    assert done.returncode == 2 and "several images" in done.stderr, done
