@@ -7,6 +7,7 @@ import pytest
 from gateway import wait_until
 from test_statements_and_names import LATER, attest, requirement
 from test_tenants_access import bcrypt_line
+from trust_case import fixture_registry, fixtures, keyless_config
 
 APP = "registry.test/team/app"
 
@@ -204,3 +205,24 @@ def test_parameter_that_cannot_be_read_is_refused(gateway, query):
     for path in ("/v1/verdicts", "/v1/decisions"):
         answer = gateway.ask_admin("GET", f"{path}?{query}")
         assert answer.status == 400 and json.loads(answer.body)["errors"][0]["message"], answer
+
+
+# ---- issuers and authorities ----
+
+@pytest.mark.parametrize("how", ["issuer", "authority"])
+def test_trust_that_an_issuer_or_authority_lost_is_served_no_more_and_listed(make_gateway, how):
+    folder = fixtures()
+    with fixture_registry(folder) as url:
+        root = f"{folder}/trust/sigstore/trusted_root.json"
+        config = keyless_config(url, {"trusted_root": root})
+        gateway = make_gateway({"registry.test": {"url": url}}, **{k: v for k, v in config.items() if k != "upstreams"})
+        images = ["registry.test/keyless/email-bundle", "registry.test/keyless/email-legacy"]
+        assert [gateway.manifest(image, "v1").status for image in images] == [200, 200]
+        if how == "issuer":
+            signer = config["signers"]["ci"]["keyless"]
+            said = change(gateway, signers={"ci": {"keyless": {**signer, "issuer": "https://another.example.test"}}})
+        else:
+            said = change(gateway, roots={"acme": {"trusted_root": root.replace(".json", "-other.json")}})
+        assert sorted(row["image"] for row in said["newly_denied"]) == images and said["images"]["denied"] == 2
+        assert [gateway.manifest(image, "v1").status for image in images] == [403, 403]
+        assert {row["in_force"] for row in verdicts(gateway)} == {False}
