@@ -221,6 +221,11 @@ bool crl_has_delta(const struct crl *crl)
     return crl->has_delta;
 }
 
+int64_t crl_this_update(const struct crl *crl)
+{
+    return crl->this_update_unix_s;
+}
+
 int64_t crl_next_update(const struct crl *crl)
 {
     return crl->next_update_unix_s;

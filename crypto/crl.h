@@ -51,6 +51,7 @@ bool crl_covers(const struct crl *crl, struct bytes url);
 bool crl_has_points(const struct crl *crl);
 /* Whether the issuer also publishes delta lists for it (freshestCRL). */
 bool crl_has_delta(const struct crl *crl);
+int64_t crl_this_update(const struct crl *crl);
 int64_t crl_next_update(const struct crl *crl);
 
 /*

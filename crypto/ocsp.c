@@ -368,6 +368,7 @@ static bool ocsp_read_single(struct bytes in, int64_t now, struct ocsp_answer *o
     if (this_update.unix_s > now + OCSP_CLOCK_SKEW_S) {
         return gh_fail(err, GH_OCSP_INVALID, "the OCSP answer is from the future");
     }
+    out->from_unix_s = this_update.unix_s;
     out->until_unix_s = this_update.unix_s + OCSP_MAX_AGE_S;
     if (next.data != NULL) {
         struct der_time next_update;
@@ -428,14 +429,15 @@ bool ocsp_judge(struct bytes der, const struct x509_cert *cert, const struct x50
     return true;
 }
 
-int64_t ocsp_until(struct bytes der, int64_t now_unix_s)
+bool ocsp_life(struct bytes der, int64_t now_unix_s, int64_t *from_unix_s, int64_t *until_unix_s)
 {
     struct ocsp_basic basic = {0};
     struct bytes rest;
+    int64_t from = INT64_MIN;
     int64_t until = INT64_MAX;
 
     if (der.len > OCSP_MAX_ANSWER_BYTES || !ocsp_read(der, &basic, NULL)) {
-        return now_unix_s;
+        return false;
     }
     rest = basic.responses;
     for (size_t i = 0; rest.len > 0; i++) {
@@ -446,9 +448,12 @@ int64_t ocsp_until(struct bytes der, int64_t now_unix_s)
         if (i == OCSP_MAX_ANSWERS || !der_take(&rest, DER_SEQUENCE, &single, NULL) ||
             !der_take(&single, DER_SEQUENCE, &cert_id, NULL) ||
             !ocsp_read_single(single, now_unix_s, &answer, NULL)) {
-            return now_unix_s;
+            return false;
         }
+        from = GH_MAX(from, answer.from_unix_s);
         until = GH_MIN(until, answer.until_unix_s);
     }
-    return until != INT64_MAX ? until : now_unix_s;
+    *from_unix_s = from;
+    *until_unix_s = until;
+    return until > now_unix_s && until != INT64_MAX;
 }

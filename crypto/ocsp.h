@@ -25,6 +25,7 @@ struct ocsp_answer {
     int64_t revoked_unix_s;
     bool has_invalidity_date;
     int64_t invalidity_unix_s;
+    int64_t from_unix_s;         /* thisUpdate */
     int64_t until_unix_s;        /* nextUpdate, or thisUpdate and OCSP_MAX_AGE_S */
     struct x509_cert *responder; /* delegated and without id-pkix-ocsp-nocheck: its revocation must
                                     be checked, too; NULL otherwise. Own reference. */
@@ -51,8 +52,8 @@ GH_CHECKED bool ocsp_judge(struct bytes der, const struct x509_cert *cert,
                            const struct x509_cert *issuer, int64_t now_unix_s,
                            struct ocsp_answer *out, struct gh_error *err);
 
-/* Until when the whole answer is current, by its own word alone: nothing is verified. NOW where it
- * is out of date, declines or cannot be read. */
-int64_t ocsp_until(struct bytes der, int64_t now_unix_s);
+/* From when and until when the whole answer is current, by its own word alone: nothing is verified.
+ * False where it is out of date, declines or cannot be read. */
+bool ocsp_life(struct bytes der, int64_t now_unix_s, int64_t *from_unix_s, int64_t *until_unix_s);
 
 #endif

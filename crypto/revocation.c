@@ -435,18 +435,24 @@ bool revocation_check(const struct revocation_input *input, struct evidence_want
     return true;
 }
 
-int64_t revocation_answer_until(enum evidence_want_kind kind, struct bytes answer,
-                                int64_t now_unix_s)
+bool revocation_answer_life(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s,
+                            struct revocation_life *out)
 {
     GH_OWN(crl_freep) struct crl *crl = NULL;
 
+    *out = (struct revocation_life){INT64_MIN, INT64_MAX};
     switch (kind) {
     case EVIDENCE_WANT_OCSP:
-        return ocsp_until(answer, now_unix_s);
+        return ocsp_life(answer, now_unix_s, &out->from_unix_s, &out->until_unix_s);
     case EVIDENCE_WANT_CRL:
-        return crl_parse(answer, &crl, NULL) ? crl_next_update(crl) : now_unix_s;
+        if (!crl_parse(answer, &crl, NULL)) {
+            return false;
+        }
+        out->from_unix_s = crl_this_update(crl);
+        out->until_unix_s = crl_next_update(crl);
+        return out->until_unix_s > now_unix_s && crl_check_fresh(crl, now_unix_s, NULL);
     case EVIDENCE_WANT_VENDOR:
-        return INT64_MAX;
+        return true;
     }
-    return now_unix_s;
+    return false;
 }

@@ -47,11 +47,14 @@ struct revocation_input {
 GH_CHECKED bool revocation_check(const struct revocation_input *input, struct evidence_wants *wants,
                                  struct evidence_proof *proof, struct gh_error *err);
 
-/*
- * Until when an answer may be kept, by its own word alone: nothing of it is verified. NOW or
- * earlier where it is out of date or cannot be read. INT64_MAX for a vendor's, which says nothing.
- */
-int64_t revocation_answer_until(enum evidence_want_kind kind, struct bytes answer,
-                                int64_t now_unix_s);
+/* What an answer says of its own life, with nothing verified. */
+struct revocation_life {
+    int64_t from_unix_s;  /* INT64_MIN: it does not say */
+    int64_t until_unix_s; /* INT64_MAX: it does not say */
+};
+
+/* False where the answer is out of date at NOW or cannot be read: it is not worth keeping. */
+bool revocation_answer_life(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s,
+                            struct revocation_life *out);
 
 #endif

@@ -678,7 +678,15 @@ enum require_answer require_verify(const struct require_input *input, struct ver
     return REQUIRE_DONE;
 }
 
-int64_t require_answer_until(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s)
+bool require_answer_life(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s,
+                         int64_t *from_unix_s, int64_t *until_unix_s)
 {
-    return revocation_answer_until(kind, answer, now_unix_s);
+    struct revocation_life life;
+
+    if (!revocation_answer_life(kind, answer, now_unix_s, &life)) {
+        return false;
+    }
+    *from_unix_s = life.from_unix_s;
+    *until_unix_s = life.until_unix_s;
+    return true;
 }

@@ -79,9 +79,10 @@ enum require_answer {
     REQUIRE_WANTS_OTHER /* decide about *other first, then call again */
 };
 
-/* Until when an answer to a want may be kept, by its own word; NOW or earlier: not at all;
- * INT64_MAX: it does not say. */
-int64_t require_answer_until(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s);
+/* From when and until when an answer to a want is current, by its own word (INT64_MIN, INT64_MAX:
+ * it does not say). False where it is not worth keeping. */
+bool require_answer_life(enum evidence_want_kind kind, struct bytes answer, int64_t now_unix_s,
+                         int64_t *from_unix_s, int64_t *until_unix_s);
 
 /*
  * Verify. Candidates are ordered by key hint, then as listed; every one that fails leaves its

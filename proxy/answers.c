@@ -113,24 +113,53 @@ static void answers_end_verdicts(struct answers *answers, const struct digest *n
     }
 }
 
-void answers_keep(struct answers *answers, const struct evidence_want *question,
+/* Whoever stands between gateway and responder can give yesterday's answer, which is as well signed
+ * as today's: what is newer stays. */
+static bool answers_holds_newer(struct answers *answers, const struct digest *name,
+                                int64_t from_unix_s, int64_t due_unix_s, int64_t now_unix_s)
+{
+    struct bytes_buf held = {0};
+    struct answer_record record;
+    int64_t from = INT64_MIN;
+    int64_t until;
+    bool is_newer;
+
+    if (!answer_store_get(answers->gateway->store, name, &held, &record)) {
+        return false;
+    }
+    is_newer = now_unix_s < record.until_unix_s &&
+               require_answer_life((enum evidence_want_kind)record.kind, record.answer, now_unix_s,
+                                   &from, &until) &&
+               from > from_unix_s;
+    if (is_newer) {
+        record.due_unix_s = due_unix_s;
+        answers_put(answers, name, &record);
+    }
+    bytes_buf_done(&held);
+    return is_newer;
+}
+
+bool answers_keep(struct answers *answers, const struct evidence_want *question,
                   struct bytes answer, int64_t interval_s, int64_t now_unix_s)
 {
-    int64_t until = require_answer_until(question->kind, answer, now_unix_s);
     struct answer_record record = {
         .kind = (uint8_t)question->kind,
         .limit_bytes = (uint32_t)question->limit_bytes,
         .fetched_unix_s = now_unix_s,
-        .until_unix_s = until != INT64_MAX ? until : now_unix_s + 2 * interval_s,
         .url = bytes_of(question->url),
         .body = bytes_view(&question->body),
         .answer = answer,
     };
     struct digest name;
+    int64_t from;
     bool is_same;
 
-    if (until <= now_unix_s || answers->gateway->is_stored_only || !answers_name(question, &name)) {
-        return; /* what cannot be used does not take the place of what can */
+    if (answers->gateway->is_stored_only || !answers_name(question, &name) ||
+        !require_answer_life(question->kind, answer, now_unix_s, &from, &record.until_unix_s)) {
+        return true; /* what cannot be used does not take the place of what can */
+    }
+    if (record.until_unix_s == INT64_MAX) {
+        record.until_unix_s = now_unix_s + 2 * interval_s;
     }
     /* One that ends soon is renewed at half of what is left. */
     record.due_unix_s = now_unix_s + interval_s;
@@ -138,10 +167,14 @@ void answers_keep(struct answers *answers, const struct evidence_want *question,
         record.due_unix_s = now_unix_s + GH_MAX((record.until_unix_s - now_unix_s) / 2, 1);
     }
     is_same = answer_store_is(answers->gateway->store, &name, answer);
+    if (!is_same && answers_holds_newer(answers, &name, from, record.due_unix_s, now_unix_s)) {
+        return false;
+    }
     answers_put(answers, &name, &record);
     if (!is_same) {
         answers_end_verdicts(answers, &name, question->url);
     }
+    return true;
 }
 
 void answers_defer(struct answers *answers, const struct evidence_want *question,

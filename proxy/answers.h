@@ -33,9 +33,10 @@ bool answers_get(struct answers *answers, const struct evidence_want *question, 
                  int64_t now_unix_s, struct bytes_buf *out);
 
 /* Keep an answer just fetched; it is due after INTERVAL_S, or sooner where it soon ends. Verdicts
- * that rest on another one end before this returns. On a helper. */
-void answers_keep(struct answers *answers, const struct evidence_want *question,
-                  struct bytes answer, int64_t interval_s, int64_t now_unix_s);
+ * that rest on another one end before this returns. False where a newer one is kept: that counts.
+ * On a helper. */
+GH_CHECKED bool answers_keep(struct answers *answers, const struct evidence_want *question,
+                             struct bytes answer, int64_t interval_s, int64_t now_unix_s);
 /* It could not be fetched: try again before long. On a helper. */
 void answers_defer(struct answers *answers, const struct evidence_want *question,
                    int64_t now_unix_s);

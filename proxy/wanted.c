@@ -158,8 +158,14 @@ static void wanted_settle(struct helper_job *job)
         return;
     }
     if (item->failure.cause == GH_CAUSE_NONE) {
-        answers_keep(answers, &item->question, bytes_view(&item->answer), item->fetch->interval_s,
-                     now);
+        struct bytes_buf newer = {0};
+
+        if (!answers_keep(answers, &item->question, bytes_view(&item->answer),
+                          item->fetch->interval_s, now) &&
+            answers_get(answers, &item->question, true, now, &newer)) {
+            bytes_buf_done(&item->answer);
+            item->answer = newer;
+        }
     } else if (item->fetch->is_renewal) {
         answers_defer(answers, &item->question, now);
     } else if (answers_get(answers, &item->question, true, now, &item->answer)) {

@@ -366,6 +366,21 @@ def test_answer_kept_bridges_a_responder_that_went_down(case):
         assert case.pull() == (200, None, None)
 
 
+def test_older_list_played_back_does_not_undo_a_revocation(case):
+    case = case("crl")
+    case.lists["/root.crl"] = good = case.authority.crl(last_update_s=-120)
+    with serving(case.serve_list) as (crl, asked):
+        case.start(crl=crl, cache={"revocation_refresh": "1s", "denial_ttl": "0s"})
+        assert case.pull() == (200, None, None)
+        case.authority.revoke(case.leaf)
+        case.lists["/root.crl"] = case.authority.crl()
+        wait_until(lambda: case.pull()[:2] == (403, "revocation_revoked"), what="the refusal")
+        case.lists["/root.crl"] = good
+        seen = len(asked)
+        wait_until(lambda: case.pull()[0] and len(asked) >= seen + 3, what="the old list to be fetched")
+        assert case.pull()[:2] == (403, "revocation_revoked")
+
+
 # ---- time-stamp authorities ----
 
 def test_revoked_time_stamp_authority_is_refused(program, registry, make_gateway, tmp_path):  # noqa: F811

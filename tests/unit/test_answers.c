@@ -82,7 +82,7 @@ static int scene_teardown(void **state)
 
 static void keep(struct scene *scene, const struct bytes_buf *answer, int64_t now)
 {
-    answers_keep(scene->answers, &scene->question, bytes_view(answer), INTERVAL, now);
+    assert_true(answers_keep(scene->answers, &scene->question, bytes_view(answer), INTERVAL, now));
 }
 
 /* What is given at NOW is ANSWER; NULL: nothing. */
@@ -186,6 +186,22 @@ static void answers_keep_useless_answer_dropped(void **state)
     bytes_buf_done(&garbage);
 }
 
+/* Yesterday's answer, played back by who stands between: as well signed, but older. */
+static void answers_keep_older_answer_refused(void **state)
+{
+    struct scene *scene = *state;
+    struct bytes_buf older =
+        maker_ocsp(&scene->root, &scene->root, &scene->leaf, MAKER_GOOD, -600, 3600);
+
+    keep(scene, &scene->revoked, MAKER_NOW);
+    put_verdict(scene);
+    assert_false(answers_keep(scene->answers, &scene->question, bytes_view(&older), INTERVAL,
+                              MAKER_NOW + 500));
+    assert_given(scene, &scene->revoked, false, MAKER_NOW + 500 + INTERVAL - 1);
+    assert_true(has_verdict(scene));
+    bytes_buf_done(&older);
+}
+
 static void answers_defer_asked_again_soon(void **state)
 {
     struct scene *scene = *state;
@@ -235,6 +251,7 @@ int main(void)
         SCENE(answers_keep_ends_soon_due_at_half),
         SCENE(answers_keep_another_answer_ends_verdicts),
         SCENE(answers_keep_useless_answer_dropped),
+        SCENE(answers_keep_older_answer_refused),
         SCENE(answers_defer_asked_again_soon),
         SCENE(answers_are_kept_other_answer_told),
         SCENE(answers_keep_stored_only_nothing_changed),

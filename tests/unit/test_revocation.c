@@ -448,23 +448,26 @@ static void ocsp_judge_broken_refused(void **state)
 }
 
 /* What an answer says of its own life, believed only for how long it is kept. */
-static void revocation_answer_until_own_word_told(void **state)
+static void revocation_answer_life_own_word_told(void **state)
 {
     struct bytes_buf list = maker_crl(&root, &(struct maker_crl){.from_s = -60, .to_s = 42});
     struct bytes_buf answer = maker_ocsp(&root, &root, &by_ocsp, MAKER_GOOD, -60, 42);
     struct bytes_buf old = maker_ocsp(&root, &root, &by_ocsp, MAKER_GOOD, -60, -1);
     struct bytes garbage = BYTES_LITERAL("no answer");
+    struct revocation_life life;
 
     (void)state;
-    assert_true(revocation_answer_until(EVIDENCE_WANT_CRL, bytes_view(&list), MAKER_NOW) ==
-                MAKER_NOW + 42);
-    assert_true(revocation_answer_until(EVIDENCE_WANT_OCSP, bytes_view(&answer), MAKER_NOW) ==
-                MAKER_NOW + 42);
-    assert_true(revocation_answer_until(EVIDENCE_WANT_OCSP, bytes_view(&old), MAKER_NOW) ==
-                MAKER_NOW);
-    assert_true(revocation_answer_until(EVIDENCE_WANT_CRL, garbage, MAKER_NOW) == MAKER_NOW);
-    assert_true(revocation_answer_until(EVIDENCE_WANT_OCSP, garbage, MAKER_NOW) == MAKER_NOW);
-    assert_true(revocation_answer_until(EVIDENCE_WANT_VENDOR, garbage, MAKER_NOW) == INT64_MAX);
+    assert_true(revocation_answer_life(EVIDENCE_WANT_CRL, bytes_view(&list), MAKER_NOW, &life));
+    assert_true(life.from_unix_s == MAKER_NOW - 60 && life.until_unix_s == MAKER_NOW + 42);
+    assert_true(revocation_answer_life(EVIDENCE_WANT_OCSP, bytes_view(&answer), MAKER_NOW, &life));
+    assert_true(life.from_unix_s == MAKER_NOW - 60 && life.until_unix_s == MAKER_NOW + 42);
+    assert_false(revocation_answer_life(EVIDENCE_WANT_OCSP, bytes_view(&old), MAKER_NOW, &life));
+    assert_false(
+        revocation_answer_life(EVIDENCE_WANT_CRL, bytes_view(&list), MAKER_NOW + 42, &life));
+    assert_false(revocation_answer_life(EVIDENCE_WANT_CRL, garbage, MAKER_NOW, &life));
+    assert_false(revocation_answer_life(EVIDENCE_WANT_OCSP, garbage, MAKER_NOW, &life));
+    assert_true(revocation_answer_life(EVIDENCE_WANT_VENDOR, garbage, MAKER_NOW, &life));
+    assert_true(life.from_unix_s == INT64_MIN && life.until_unix_s == INT64_MAX);
     bytes_buf_done(&list);
     bytes_buf_done(&answer);
     bytes_buf_done(&old);
@@ -490,7 +493,7 @@ static void revocation_check_answers_rested_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(revocation_answer_until_own_word_told),
+        cmocka_unit_test(revocation_answer_life_own_word_told),
         cmocka_unit_test(revocation_check_answers_rested_on),
         cmocka_unit_test(revocation_check_asks_first),
         cmocka_unit_test(revocation_check_unusable_address_refused),
