@@ -8,6 +8,7 @@
 
 #define RESPOND_MAX_BODY 8192
 #define RESPOND_MAX_WARNING 4000 /* of all Warning values together (distribution-spec: 4096) */
+#define RESPOND_WARNING_FIELD 11 /* "Warning: " and the line's end */
 #define RESPOND_RETRY_AFTER_S 15
 
 void respond_common_headers(struct exchange *x)
@@ -62,10 +63,12 @@ void respond_error(struct exchange *x, const struct respond_error *error)
     text_done(&body);
 }
 
-/* RFC 9110 quoted-string; what is not printable ASCII becomes a question mark. */
-static void respond_warning(struct exchange *x, const char *warning)
+/* RFC 9110 quoted-string; what is not printable ASCII becomes a question mark. *USED counts what
+ * the field takes of the room for all of them; false when there is not enough left. */
+static bool respond_warning(struct exchange *x, const char *warning, size_t *used)
 {
     struct text value;
+    bool is_room;
 
     text_init(&value, RESPOND_MAX_WARNING);
     text_put(&value, "299 - \"");
@@ -76,10 +79,13 @@ static void respond_warning(struct exchange *x, const char *warning)
         text_put_char(&value, *warning >= 0x20 && *warning < 0x7f ? *warning : '?');
     }
     text_put_char(&value, '"');
-    if (text_ok(&value)) {
+    is_room = text_ok(&value) && value.len + RESPOND_WARNING_FIELD <= RESPOND_MAX_WARNING - *used;
+    if (is_room) {
         exchange_header(x, "Warning", text_cstr(&value));
+        *used += value.len + RESPOND_WARNING_FIELD;
     }
     text_done(&value);
+    return is_room;
 }
 
 void respond_decision_headers(struct exchange *x, const struct decision *decision)
@@ -88,11 +94,9 @@ void respond_decision_headers(struct exchange *x, const struct decision *decisio
 
     exchange_header(x, "X-Gatehouse-Decision", decision->id);
     for (size_t i = 0; i < decision->warning_count; i++) {
-        used += strlen(decision->warnings[i]) + 16;
-        if (used > RESPOND_MAX_WARNING) {
+        if (!respond_warning(x, decision->warnings[i], &used)) {
             break; /* clients drop everything when the sum is too long */
         }
-        respond_warning(x, decision->warnings[i]);
     }
 }
 

@@ -47,6 +47,7 @@ struct fixture {
     atomic_uint_fast64_t grown; /* how far the growing source may be sent */
     atomic_bool source_fails;
     atomic_bool is_stopping;
+    void (*answer)(struct exchange *x, const struct http1_head *head); /* of /case; set first */
     _Atomic(struct exchange *) held;
     _Atomic(struct worker *) held_worker;
 };
@@ -115,7 +116,9 @@ GH_UNUSED static void on_request(struct exchange *x)
     struct bytes path = http1_head_path(head);
 
     (void)atomic_fetch_add(&f->requests, 1);
-    if (bytes_equal_cstr(path, "/hold")) {
+    if (bytes_equal_cstr(path, "/case")) {
+        f->answer(x, head);
+    } else if (bytes_equal_cstr(path, "/hold")) {
         atomic_store(&f->held_worker, exchange_worker(x));
         atomic_store(&f->held, x);
     } else if (bytes_equal_cstr(path, "/file")) {
