@@ -1,6 +1,6 @@
 /*
  * Rules of the Notary Project that other cases do not come to, each with the cause it is refused
- * with. docs/notation.md#rules lists all of them and where they are tested.
+ * with. tests/lint/steps.tsv lists all of them and where they are tested.
  */
 #include "crypto/notation.h"
 
