@@ -9,6 +9,7 @@
 #include "proxy/target.h"
 
 #define VERDICTS_MAX_KEY 4096
+#define VERDICTS_CLOCK_SLACK_S 60 /* a request may be older than the verdict it waited for */
 
 static void verdicts_hook_ref(void *object)
 {
@@ -152,8 +153,11 @@ struct verdict *verdicts_get(struct gateway *gateway, const struct verdicts_key 
         return NULL;
     }
     verdict = object;
-    if (verdict->until_unix_s <= now_unix_s) {
-        verdict_unref(verdict); /* what it rests on holds no longer, whatever its entry says */
+    if (verdict->until_unix_s <= now_unix_s ||
+        verdict->made_unix_s > now_unix_s + VERDICTS_CLOCK_SLACK_S) {
+        /* What it rests on holds no longer, whatever its entry says; or the clock was wrong when it
+         * was made, and its lifetimes with it. */
+        verdict_unref(verdict);
         return NULL;
     }
     return verdict;

@@ -328,3 +328,22 @@ def test_get_with_a_large_body_is_413(gateway):
     for _ in range(20):
         client.send("1000\r\n" + "x" * 4096 + "\r\n")
     assert client.read_head().startswith("HTTP/1.1 413 ")
+
+
+# ---- time ----
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+
+
+def test_clock_that_was_ahead_leaves_no_long_denials(images, fake, make_gateway, tmp_path):
+    if not os.path.exists(FAKETIME):
+        pytest.skip("faketime is not installed")
+    clock = tmp_path / "clock"
+    clock.write_text("+2d\n")
+    gateway = make_gateway(fake, cache={"denial_ttl": "1s", "tag_ttl": "1s"}, environment={
+        "LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    digest = images.push()
+    assert gateway.manifest(APP, "v1").status == 403
+    clock.write_text("+0\n")
+    images.sign("team/app", digest)
+    wait_until(lambda: gateway.manifest(APP, "v1").status == 200, timeout=5, what="an end of the denial")
