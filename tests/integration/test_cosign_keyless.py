@@ -1,5 +1,6 @@
 """Signatures and attestations freshly made by the real cosign, 2 and 3, under a private Sigstore (Fulcio, Rekor 1 and 2, CT
 log, time stamps): the gateway serves what the policy's identity made and refuses anybody else's, in both formats."""
+import hashlib
 import json
 import subprocess
 
@@ -191,6 +192,63 @@ def test_provenance_by_key_is_examined(request, tmp_path, registry, sigstore, si
 
     assert told("right", "https://acme.test/builder") == (200, None)
     assert told("wrong", "https://acme.test/other") == (403, "builder_mismatch")
+
+
+# ---- files ----
+
+def sign_blob(cosign3, sigstore, folder, log, *options):  # noqa: F811
+    """A file signed by cosign 3, and its bundle."""
+    file, bundle = folder / "artifact", folder / "bundle.json"
+    file.write_text("an artifact")
+    made = subprocess.run([cosign3, "sign-blob", "--yes", "--bundle", bundle, "--signing-config",
+                           sigstore.signing_config(log, log == 2), *options, file],
+                          capture_output=True, text=True, timeout=120, env=environment(folder))
+    assert made.returncode == 0, made.stderr
+    return file, bundle
+
+
+@pytest.mark.parametrize("log", [1, 2])
+def test_bundle_of_a_file_verifies_to_its_identity_alone(tmp_path, sigstore, other_sigstore, cosign3, log):  # noqa: F811
+    file, bundle = sign_blob(cosign3, sigstore, tmp_path, log, "--identity-token", identity(),
+                             "--trusted-root", sigstore.trusted_root)
+    (tmp_path / "other").write_text("another artifact")
+
+    def told(artifact=file, who=EMAIL, issuer=ISSUER, root=sigstore):
+        return run("verify-bundle", "--bundle", bundle, "--certificate-identity", who, "--certificate-oidc-issuer", issuer,
+                   "--trusted-root", root.trusted_root, artifact).returncode
+
+    assert told() == 0
+    assert told(artifact="sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()) == 0
+    assert told(artifact=tmp_path / "other") != 0
+    assert told(who="other@acme.test") != 0
+    assert told(issuer="https://other.test") != 0
+    assert told(root=other_sigstore) != 0
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "rsa", "ed25519"])
+@pytest.mark.parametrize("log", [1, 2])
+def test_bundle_of_a_file_by_key_verifies(tmp_path, sigstore, cosign3, log, kind):  # noqa: F811
+    """Every kind of key that cosign takes. Ed25519 signs prehashed, which its own check after signing (done where it has a
+    trusted root) does not expect."""
+    algorithm = {"p256": ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"], "p384": ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+                 "rsa": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"], "ed25519": ["ED25519"]}[kind]
+    subprocess.run(["openssl", "genpkey", "-algorithm", *algorithm, "-out", tmp_path / "own.key"], check=True, capture_output=True)
+    imported = subprocess.run([cosign3, "import-key-pair", "--key", tmp_path / "own.key"], cwd=tmp_path, capture_output=True,
+                              text=True, env=environment(tmp_path))
+    assert imported.returncode == 0, imported.stderr
+    file, bundle = sign_blob(cosign3, sigstore, tmp_path, log, "--key", tmp_path / "import-cosign.key",
+                             *(["--trusted-root", sigstore.trusted_root] if kind != "ed25519" else []))
+    (tmp_path / "other").mkdir()
+    _, other = make_pair(cosign3, tmp_path / "other")
+
+    def told(key, artifact=file):
+        return run("verify-bundle", "--bundle", bundle, "--key", key, "--trusted-root", sigstore.trusted_root, artifact)
+
+    done = told(tmp_path / "import-cosign.pub")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told(other).returncode != 0
+    (tmp_path / "changed").write_text("another artifact")
+    assert told(tmp_path / "import-cosign.pub", tmp_path / "changed").returncode != 0
 
 
 # ---- keys, cosign 3 ----

@@ -237,10 +237,12 @@ class RekorV2:
         asked = request["hashedRekordRequestV002"]
         verifier = asked["signature"]["verifier"]
         material = {k: verifier[k] for k in ("publicKey", "x509Certificate") if k in verifier}
+        details = verifier["keyDetails"]
+        hashed = "SHA2_384" if details.endswith("384") else "SHA2_512" if details.endswith(("512", "_PH")) else "SHA2_256"
         body = canonical({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": {
-            "data": {"algorithm": "SHA2_256", "digest": asked["digest"]},
+            "data": {"algorithm": hashed, "digest": asked["digest"]},
             "signature": {"content": asked["signature"]["content"],
-                          "verifier": {"keyDetails": verifier["keyDetails"], **material}}}}})
+                          "verifier": {"keyDetails": details, **material}}}}})
         with self.lock:
             index = self.tree.append(body)
             return {"logIndex": str(index), "logId": {"keyId": b64(self.log_id)},
