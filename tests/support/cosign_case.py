@@ -32,9 +32,9 @@ def built(major):
         pytest.skip(f"neither cosign {major} nor Go is installed")
     try:
         made = subprocess.run(["nice", "-n", "19", "go", "install", MODULES[major]], capture_output=True, text=True,
-                              timeout=1500, env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "-p=1"})
+                              timeout=900, env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "-p=2"})
     except subprocess.TimeoutExpired:
-        pytest.skip(f"cosign {major} did not build in 25 minutes")
+        pytest.skip(f"cosign {major} did not build in 15 minutes")
     if made.returncode != 0:
         pytest.skip(f"cosign {major} could not be built: " + made.stderr.strip().splitlines()[-1])
     return str(folder / "cosign")
