@@ -147,6 +147,19 @@ static void probe_item_show(const struct probe *probe, const struct probe_item *
     }
 }
 
+/* Counters of what should never happen begin at zero, so that the first one is an increase. */
+static void probe_begin_counters(const struct probe_item *item)
+{
+    static const enum gh_cause causes[] = {GH_LOG_FORKED, GH_LOG_PROOF_INVALID, GH_LOG_REPLACED,
+                                           GH_LOG_SHRUNK};
+    const char *labels[4];
+
+    for (size_t i = 0; item->is_log && i < GH_COUNT(causes); i++) {
+        prom_add(item->probe->gateway->prom, PROM_LOG_ALARMS,
+                 probe_labels(item, labels, gh_cause_label(causes[i])), 0);
+    }
+}
+
 static void probe_show(const struct probe *probe)
 {
     static const enum prom_family families[] = {PROM_LOG_UP, PROM_LOG_SIZE, PROM_LOG_SUCCESS,
@@ -523,6 +536,7 @@ static bool probe_want(struct probe *probe, const struct config_tenant *tenant,
     item->next_ms = upstream_now_ms() +
                     probe_chance(GH_MIN(root->probe_s * 100, PROBE_FIRST_S * INT64_C(1000)));
     probe_recall(item);
+    probe_begin_counters(item);
     lock_acquire(&probe->lock);
     item->next = probe->items;
     probe->items = item;

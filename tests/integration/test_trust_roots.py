@@ -118,6 +118,31 @@ def test_stale_root_is_undecided_and_serves_again_after_update(tmp_path, registr
         assert gateway.ready()["notes"] == []
 
 
+def test_root_that_is_not_refreshed_is_told_well_before_it_is_stale(tmp_path, registry, repository):
+    gateway = Gateway(tmp_path / "g", keyless_config(registry, tuf_root(repository, max_age="2d")))
+    with gateway:
+        assert gateway.pull(IMAGE, "v1")[0] == 200
+    shutil.rmtree(repository.served)
+    with gateway:  # a failure, but most of its age is left: a warning in the log, no more
+        wait_until(lambda: gateway.metric("gatehouse_trust_root_refreshes_total", root="acme", result="failure"), what="a failure")
+        assert gateway.ready()["notes"] == []
+    age(gateway, 86400 + 3600)
+    before = len(gateway.log())
+    with gateway:
+        wait_until(lambda: gateway.metric("gatehouse_trust_root_refreshes_total", root="acme", result="failure"), what="a failure")
+        [note] = gateway.ready()["notes"]
+        assert note.startswith("trust root acme is not being refreshed: it serves until ")
+        assert gateway.ready()["ready"] is True
+        left = gateway.metric("gatehouse_trust_root_expiry_timestamp_seconds", tenant="default", root="acme") - time.time()
+        assert 22 * 3600 < left < 23 * 3600 + 60
+        since = time.time() - gateway.metric("gatehouse_trust_root_refresh_timestamp_seconds", tenant="default", root="acme")
+        assert 86400 + 3600 <= since < 86400 + 3660
+        lines = [json.loads(line) for line in gateway.log()[before:].splitlines() if line.startswith("{")]
+        assert [line["level"] for line in lines if "was not refreshed" in line["message"]] == ["error"]
+        for image in (IMAGE, "registry.test/keyless/email-legacy"):  # stored, and new
+            assert gateway.pull(image, "v1")[:2] == (200, None)
+
+
 def test_root_that_ages_while_running_is_told_and_refused(tmp_path, registry, repository):
     gateway = Gateway(tmp_path / "g", keyless_config(registry, tuf_root(repository, max_age="1d")))
     with gateway:
