@@ -212,24 +212,60 @@ static void config_diff_on_difference(const struct compare_difference *differenc
     config_diff_tell(arg, &change);
 }
 
-static bool config_diff_has_root(const struct config_tenant *tenant, const char *name)
+static const struct config_root *config_diff_find_root(const struct config_tenant *tenant,
+                                                       const char *name)
 {
     for (size_t i = 0; i < tenant->root_count; i++) {
         if (strcmp(tenant->roots[i].name, name) == 0) {
-            return true;
+            return &tenant->roots[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-/* Roots that the one names and the other does not; how their content changes is told elsewhere. */
+static void config_diff_root_number(struct config_diff *diff, const char *name, const char *what,
+                                    int64_t before, int64_t after)
+{
+    char texts[2][32];
+
+    if (before != after) {
+        (void)snprintf(texts[0], sizeof(texts[0]), "%lld", (long long)before);
+        (void)snprintf(texts[1], sizeof(texts[1]), "%lld", (long long)after);
+        config_diff_tell(
+            diff,
+            &(struct config_change){
+                .kind = "root", .name = name, .what = what, .before = texts[0], .after = texts[1]});
+    }
+}
+
+/* How long a root serves without a refresh, where it comes from, whether its logs are watched. */
+static void config_diff_root(struct config_diff *diff, const struct config_root *before,
+                             const struct config_root *after)
+{
+    if (strcmp(before->source, after->source) != 0) {
+        config_diff_tell(diff, &(struct config_change){.kind = "root",
+                                                       .name = before->name,
+                                                       .what = "source",
+                                                       .before = before->source,
+                                                       .after = after->source});
+    }
+    config_diff_root_number(diff, before->name, "max_age", before->max_age_s, after->max_age_s);
+    config_diff_root_number(diff, before->name, "probe", before->probe_s, after->probe_s);
+}
+
+/* Roots that the one names and the other does not, and the settings of those in both; how their
+ * content changes is told elsewhere. */
 static void config_diff_roots(struct config_diff *diff, const struct config_tenant *named,
                               const struct config_tenant *other, bool is_added)
 {
     for (size_t i = 0; i < named->root_count; i++) {
         const struct config_root *root = &named->roots[i];
+        const struct config_root *same = config_diff_find_root(other, root->name);
 
-        if (!config_diff_has_root(other, root->name)) {
+        if (same != NULL && !is_added) {
+            config_diff_root(diff, root, same);
+        }
+        if (same == NULL) {
             config_diff_tell(diff,
                              &(struct config_change){.kind = "root",
                                                      .name = root->name,

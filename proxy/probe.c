@@ -402,7 +402,7 @@ static bool probe_open(struct probe_item *item, struct gh_error *err)
         return gh_fail(err, GH_POLICY_DENIED,
                        "fetch.rewrite leads to a file, and files are not watched");
     }
-    if (item->address != NULL && strcmp(item->address, address) == 0) {
+    if (item->upstream != NULL && strcmp(item->address, address) == 0) {
         free(address);
         return true;
     }

@@ -288,6 +288,18 @@ def test_logs_are_watched_only_where_asked_for(scene):
         wait_until(lambda: metric(gateway, log, "up") is None, what="the end of watching")
 
 
+def test_address_that_cannot_be_used_is_told_and_harms_nothing(tmp_path, shared, registry):
+    document = trusted_root(shared)
+    document["tlogs"][0]["baseUrl"] = "ftp://logs.example.test"
+    file = tmp_path / "trusted_root.json"
+    file.write_text(json.dumps(document))
+    with Gateway(tmp_path / "g", keyless_config(registry, {"trusted_root": str(file), "probe": "1s"})) as gateway:
+        wait_until(lambda: gateway.metric("gatehouse_log_probes_total", log="logs.example.test", result="failure") >= 3
+                   if gateway.metric("gatehouse_log_up") is not None else False, what="failures")
+        assert gateway.metric("gatehouse_log_up", log="logs.example.test") == 0
+        pulls_pass(gateway)
+
+
 def test_rewrite_leads_to_a_mirror_of_the_log(scene, make_log):
     log, gateway = scene("rekor1")
     mirror = make_log("rekor1", name="mirror")

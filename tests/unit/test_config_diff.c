@@ -18,8 +18,10 @@
 
 static struct config *load(const char *text)
 {
-    struct memory_file files[] = {
-        {"/g/g.yaml", text, 0}, {"/g/a.pub", MEMORY_KEY_A, 0}, {"/g/b.pub", MEMORY_KEY_B, 0}};
+    struct memory_file files[] = {{"/g/g.yaml", text, 0},
+                                  {"/g/a.pub", MEMORY_KEY_A, 0},
+                                  {"/g/b.pub", MEMORY_KEY_B, 0},
+                                  {"/g/root.json", "{}", 0}};
     struct memory_loader loader = {.files = files, .count = GH_COUNT(files)};
     struct config_problems problems;
     struct config *config = memory_load(&loader, NOW, &problems);
@@ -94,6 +96,28 @@ static void config_diff_upstream_url_and_password_show_no_secret(void **state)
     text_done(&out);
 }
 
+static void config_diff_roots_are_named_with_both_values(void **state)
+{
+#define ROOT_OF(url, more)                                                                         \
+    FILE_OF("roots: {r: {tuf: '" url "', initial_root: root.json" more "}}\n", "https://ghcr.io",  \
+            "a.pub", "deny")
+    struct text out;
+
+    assert_int_equal(diff(ROOT_OF("https://a.test", ""), ROOT_OF("https://a.test", ""), &out), 0);
+    text_done(&out);
+    assert_int_equal(diff(ROOT_OF("https://a.test", ", probe: 10m"),
+                          ROOT_OF("https://b.test", ", max_age: 70d"), &out),
+                     3);
+    assert_non_null(
+        strstr(text_cstr(&out), "default|root|r|source|https://a.test|https://b.test\n"));
+    assert_non_null(strstr(text_cstr(&out), "default|root|r|max_age|604800|6048000\n"));
+    assert_non_null(strstr(text_cstr(&out), "default|root|r|probe|600|0\n"));
+    text_done(&out);
+    assert_int_equal(diff(ROOT_OF("https://a.test", ""), PLAIN, &out), 1);
+    assert_string_equal(text_cstr(&out), "default|root|r|removed|https://a.test|-\n");
+    text_done(&out);
+}
+
 static void config_diff_policy_and_key_are_named(void **state)
 {
     struct text out;
@@ -127,6 +151,7 @@ int main(void)
         cmocka_unit_test(config_diff_same_file_gives_nothing),
         cmocka_unit_test(config_diff_settings_are_named_with_both_values),
         cmocka_unit_test(config_diff_upstream_url_and_password_show_no_secret),
+        cmocka_unit_test(config_diff_roots_are_named_with_both_values),
         cmocka_unit_test(config_diff_policy_and_key_are_named),
         cmocka_unit_test(config_diff_added_and_removed_policies_are_opposites),
     };
