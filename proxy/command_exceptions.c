@@ -387,7 +387,22 @@ static bool exceptions_edit(const char *verb, const struct exceptions_options *o
         return exception_edit_renew(file, options->id, now, options->by, options->expires, out,
                                     err);
     }
+    /* A second from now: the end lies behind a renewal that was made this second. */
+    exceptions_moment((int64_t)time(NULL) + 1, now, sizeof(now));
     return exception_edit_expire(file, options->id, now, out, err);
+}
+
+/* What has ended is not ended anew: that would write another end into its record. */
+static bool exceptions_has_ended(const struct config_tenant *tenant, const char *id)
+{
+    for (size_t i = 0; i < tenant->snapshot.exception_count; i++) {
+        const struct exception *exception = &tenant->snapshot.exceptions[i];
+
+        if (strcmp(exception->id, id) == 0) {
+            return exception->expires_unix_s <= (int64_t)time(NULL) + 1;
+        }
+    }
+    return false;
 }
 
 static int exceptions_change(const char *verb, const struct config *config,
@@ -405,6 +420,11 @@ static int exceptions_change(const char *verb, const struct config *config,
     if (tenant->exceptions_file == NULL) {
         (void)fprintf(stderr, "gatehouse exceptions: %s names no exceptions register\n",
                       tenant->file);
+        return 2;
+    }
+    if (strcmp(verb, "revoke") == 0 && exceptions_has_ended(tenant, options->id)) {
+        (void)fprintf(stderr, "gatehouse exceptions: %s has ended already; nothing was changed\n",
+                      options->id);
         return 2;
     }
     if (!config_files_read(tenant->exceptions_file, CONFIG_MAX_FILE_BYTES, &file, &mode, &err)) {

@@ -347,3 +347,23 @@ def test_clock_that_was_ahead_leaves_no_long_denials(images, fake, make_gateway,
     clock.write_text("+0\n")
     images.sign("team/app", digest)
     wait_until(lambda: gateway.manifest(APP, "v1").status == 200, timeout=5, what="an end of the denial")
+
+
+def test_exception_renewed_and_revoked_at_once_ends_and_is_not_ended_twice(images, fake, make_gateway, tmp_path):
+    digest = images.push()
+    register = tmp_path / "exceptions.yaml"
+    register.write_text("exceptions: []\n")
+    gateway = make_gateway(fake, exceptions=str(register), exceptions_approvers=["b@x"])
+    end = [time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400 * days)) for days in (10, 20)]
+
+    def edit(verb, *arguments):
+        return gateway.run("exceptions", verb, "-c", gateway.file, "--id", "EXC-1", *arguments)
+
+    assert edit("add", "--image", f"{APP}@{digest}", "--policy", "ours", "--owner", "a@x", "--approved-by", "b@x", "--justification", "j", "--expires", end[0]).returncode == 0
+    assert edit("renew", "--by", "b@x", "--expires", end[1]).returncode == 0
+    assert edit("revoke").returncode == 0
+    before = register.read_text()
+    again = edit("revoke")
+    assert again.returncode == 2 and "has ended already" in again.stderr and register.read_text() == before
+    time.sleep(1.1)
+    assert gateway.reload().status == 200 and gateway.manifest(APP, "v1").status == 403
