@@ -15,7 +15,7 @@
 #define CHECK_MAX_OUTPUT_BYTES (4u * 1024 * 1024)
 
 static const char check_usage[] =
-    "Usage: gatehouse check -c FILE [--output text|json]\n"
+    "usage: gatehouse check -c FILE [--output text|json]\n"
     "       gatehouse check --schema | --reference\n"
     "\n"
     "Reads a configuration with everything it names and shows every fault: file, line, column,\n"

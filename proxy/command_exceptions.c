@@ -22,7 +22,7 @@
 #define EXCEPTIONS_MAX_ITEMS 64
 
 static const char exceptions_usage[] =
-    "Usage: gatehouse exceptions list -c FILE [--tenant NAME] [--output text|json]\n"
+    "usage: gatehouse exceptions list -c FILE [--tenant NAME] [--output text|json]\n"
     "       gatehouse exceptions add -c FILE --id ID --image NAME@sha256:... --policy NAME\n"
     "                 --owner WHO --approved-by WHO --justification TEXT --expires DATE\n"
     "                 [--waive REQUIREMENT] [--control TEXT] [--created DATE]\n"

@@ -16,7 +16,7 @@
 #define EXPLAIN_MAX_OUTPUT_BYTES (16u * 1024 * 1024)
 
 static const char explain_usage[] =
-    "Usage: gatehouse explain -c FILE [--tenant NAME] [--output text|json] IMAGE\n"
+    "usage: gatehouse explain -c FILE [--tenant NAME] [--output text|json] IMAGE\n"
     "\n"
     "Shows which policies cover IMAGE and what they ask for. Nothing is fetched: a tag is not\n"
     "resolved, and policies for one digest show only where IMAGE names that digest.\n"

@@ -20,7 +20,7 @@
 #define IMPORT_MAX_SETTINGS 256
 
 static const char import_usage[] =
-    "Usage: gatehouse policy import --from FORMAT [options] FILE...\n"
+    "usage: gatehouse policy import --from FORMAT [options] FILE...\n"
     "\n"
     "Prints the configuration that is equivalent to the policies in FILE... What has no "
     "equivalent\n"

@@ -15,7 +15,7 @@
 #define POLICY_MAX_OUTPUT_BYTES (64u * 1024 * 1024)
 
 static const char policy_usage[] =
-    "Usage: gatehouse policy diff [--output text|json] A B\n"
+    "usage: gatehouse policy diff [--output text|json] A B\n"
     "       gatehouse policy import --from FORMAT FILE...\n"
     "\n"
     "diff shows what the configurations A and B decide differently, tenant by tenant: the names\n"

@@ -43,7 +43,7 @@ static const char replay_help[] =
     "                       asked\n"
     "      --output FORMAT  text (default) or json\n"
     "\n"
-    "exit status: 0 nothing is newly denied, 1 something is, 2 wrong usage or configuration, 3\n"
+    "Exit status: 0 nothing is newly denied, 1 something is, 2 wrong usage or configuration, 3\n"
     "something could not be decided\n";
 
 struct replay {

@@ -40,7 +40,7 @@ static const char command_trust_help[] =
     "      --cadence DURATION  how often keys and files are replaced (400d)\n"
     "      --output FORMAT     text (default) or json\n"
     "\n"
-    "exit status: 0 done, 2 wrong usage or configuration, 3 a root could not be refreshed\n";
+    "Exit status: 0 done, 2 wrong usage or configuration, 3 a root could not be refreshed\n";
 
 struct command_trust {
     const char *file;

@@ -42,7 +42,7 @@ static const char command_verify_help[] =
     "      --remote URL     ask the gateway whose admin API is there; FILE only names its token\n"
     "      --output FORMAT  text (default) or json\n"
     "\n"
-    "exit status: 0 allowed, 1 denied, 2 wrong usage or configuration, 3 could not decide\n";
+    "Exit status: 0 allowed, 1 denied, 2 wrong usage or configuration, 3 could not decide\n";
 
 struct command_verify {
     const char *file; /* with a remote: NULL, or where its token is named */

@@ -36,7 +36,7 @@ static const char command_usage[] =
     "A TUF client: keeps the metadata it trusts in DIR, under the roles' names, and fetches\n"
     "targets that the metadata names.\n"
     "\n"
-    "exit status: 0 done, 1 refused, 2 wrong usage\n";
+    "Exit status: 0 done, 1 refused, 2 wrong usage\n";
 
 static void command_str_freep(char **string)
 {
