@@ -233,12 +233,6 @@ static struct blob_entry *blob_unlist(struct blob_store *blobs, struct blob_entr
 
 /* --- */
 
-struct blob_file *blob_file_ref(struct blob_store *blobs, struct blob_file *file)
-{
-    LOCK_HOLD(&blobs->lock);
-    return &blob_entry_ref(blobs, (struct blob_entry *)file)->file;
-}
-
 void blob_file_unref(struct blob_store *blobs, struct blob_file *file)
 {
     struct blob_entry *entry = (struct blob_entry *)file;
@@ -531,18 +525,6 @@ enum blob_found blob_open(struct blob_store *blobs, const struct digest *digest,
     blob_index_touch(blobs->store, digest, now_unix_s);
     *out = &entry->file;
     return blob_state(entry);
-}
-
-enum blob_found blob_stat(struct blob_store *blobs, const struct digest *digest,
-                          uint64_t *size_bytes)
-{
-    struct blob_info info;
-
-    if (!blob_index_get(blobs->store, digest, &info)) {
-        return BLOB_ABSENT;
-    }
-    *size_bytes = info.size_bytes;
-    return info.epoch == store_epoch(blobs->store) ? BLOB_READY : BLOB_UNCHECKED;
 }
 
 /* By pread, so that readers of the same descriptor are not disturbed. */

@@ -90,10 +90,6 @@ enum blob_found {
  */
 enum blob_found blob_open(struct blob_store *blobs, const struct digest *digest, int64_t now_unix_s,
                           struct blob_file **out);
-/* As blob_open() without opening; *size_bytes is set unless absent. */
-enum blob_found blob_stat(struct blob_store *blobs, const struct digest *digest,
-                          uint64_t *size_bytes);
-struct blob_file *blob_file_ref(struct blob_store *blobs, struct blob_file *file);
 void blob_file_unref(struct blob_store *blobs, struct blob_file *file);
 
 /*

@@ -192,15 +192,6 @@ bool bytes_u16be(struct bytes *in, uint16_t *out, struct gh_error *err)
     return true;
 }
 
-bool bytes_u24be(struct bytes *in, uint32_t *out, struct gh_error *err)
-{
-    uint64_t value;
-
-    GH_TRY(bytes_unsigned(in, 3, &value, err));
-    *out = (uint32_t)value;
-    return true;
-}
-
 bool bytes_u32be(struct bytes *in, uint32_t *out, struct gh_error *err)
 {
     uint64_t value;
@@ -248,11 +239,6 @@ static bool bytes_prefixed(struct bytes *in, size_t width, size_t limit, struct 
 bool bytes_prefixed16(struct bytes *in, size_t limit, struct bytes *out, struct gh_error *err)
 {
     return bytes_prefixed(in, 2, limit, out, err);
-}
-
-bool bytes_prefixed24(struct bytes *in, size_t limit, struct bytes *out, struct gh_error *err)
-{
-    return bytes_prefixed(in, 3, limit, out, err);
 }
 
 bool bytes_end(struct bytes *in, struct gh_error *err)

@@ -47,16 +47,13 @@ struct bytes bytes_slice(struct bytes in, size_t offset, size_t len);
 
 GH_CHECKED bool bytes_u8(struct bytes *in, uint8_t *out, struct gh_error *err);
 GH_CHECKED bool bytes_u16be(struct bytes *in, uint16_t *out, struct gh_error *err);
-GH_CHECKED bool bytes_u24be(struct bytes *in, uint32_t *out, struct gh_error *err);
 GH_CHECKED bool bytes_u32be(struct bytes *in, uint32_t *out, struct gh_error *err);
 GH_CHECKED bool bytes_u64be(struct bytes *in, uint64_t *out, struct gh_error *err);
 /* The next LEN bytes as a view. */
 GH_CHECKED bool bytes_take(struct bytes *in, size_t len, struct bytes *out, struct gh_error *err);
 GH_CHECKED bool bytes_copy(struct bytes *in, void *out, size_t len, struct gh_error *err);
-/* A view behind a 16-bit (24-bit) big-endian length of at most LIMIT. */
+/* A view behind a 16-bit big-endian length of at most LIMIT. */
 GH_CHECKED bool bytes_prefixed16(struct bytes *in, size_t limit, struct bytes *out,
-                                 struct gh_error *err);
-GH_CHECKED bool bytes_prefixed24(struct bytes *in, size_t limit, struct bytes *out,
                                  struct gh_error *err);
 /* Fails unless everything was consumed: what is left over is an attack or a bug. */
 GH_CHECKED bool bytes_end(struct bytes *in, struct gh_error *err);

@@ -344,11 +344,6 @@ bool key_equal(const struct key *a, const struct key *b)
     return bytes_equal(bytes_view(&a->spki), bytes_view(&b->spki));
 }
 
-EVP_PKEY *key_evp(const struct key *key)
-{
-    return key->evp;
-}
-
 enum digest_alg key_own_digest(const struct key *key)
 {
     switch (key->type) {

@@ -57,8 +57,6 @@ struct bytes key_spki(const struct key *key);
 /* SHA-256 of the SubjectPublicKeyInfo; borrowed. */
 const struct digest *key_fingerprint(const struct key *key);
 bool key_equal(const struct key *a, const struct key *b);
-/* Borrowed; never changed by its users. */
-struct evp_pkey_st *key_evp(const struct key *key);
 /* The hash of the curve's own strength; SHA-256 for RSA, SHA-512 for Ed25519. */
 enum digest_alg key_own_digest(const struct key *key);
 /* ECDSA, PKCS#1 v1.5 or pure Ed25519, by the key's type. */

@@ -428,16 +428,6 @@ void tuf_metadata_free(struct tuf_metadata *metadata)
     free(metadata);
 }
 
-const struct tuf_role *tuf_metadata_role(const struct tuf_metadata *delegator, const char *name)
-{
-    for (size_t i = 0; i < delegator->role_count; i++) {
-        if (strcmp(delegator->roles[i].name, name) == 0) {
-            return &delegator->roles[i];
-        }
-    }
-    return NULL;
-}
-
 static const struct tuf_key *metadata_key(const struct tuf_metadata *md, const char *id)
 {
     for (size_t i = 0; i < md->key_count; i++) {

@@ -80,9 +80,6 @@ GH_DEFINE_FREEP(tuf_metadata, struct tuf_metadata)
 /* The largest document of the type that is accepted. */
 size_t tuf_metadata_limit(enum tuf_type type);
 
-/* The role of that name in a root or among the delegations, or NULL. */
-const struct tuf_role *tuf_metadata_role(const struct tuf_metadata *delegator, const char *name);
-
 /*
  * Verify a document as ROLE of DELEGATOR: signatures of at least the threshold of distinct keys.
  * Signatures by keys that are not the role's, and those that do not verify, count for nothing.

@@ -192,11 +192,6 @@ bool audit_note_key_can_sign(const struct audit_note_key *key)
     return key->can_sign;
 }
 
-const char *audit_note_key_name(const struct audit_note_key *key)
-{
-    return key->name;
-}
-
 static void note_put_base64(struct text *out, const uint8_t *data, size_t len)
 {
     char encoded[256];

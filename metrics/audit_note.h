@@ -32,7 +32,6 @@ GH_CHECKED bool audit_note_key_read(const void *data, size_t len, const char *na
 void audit_note_key_free(struct audit_note_key *key);
 GH_DEFINE_FREEP(audit_note_key, struct audit_note_key)
 bool audit_note_key_can_sign(const struct audit_note_key *key);
-const char *audit_note_key_name(const struct audit_note_key *key);
 /* The C2SP verifier key, to be kept elsewhere. */
 void audit_note_key_show(const struct audit_note_key *key, struct text *out);
 

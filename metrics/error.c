@@ -136,11 +136,6 @@ const char *gh_reason_label(enum gh_reason reason)
     return reason_rows[reason_in_range(reason)].label;
 }
 
-const char *gh_reason_sentence(enum gh_reason reason)
-{
-    return reason_rows[reason_in_range(reason)].sentence;
-}
-
 const char *gh_reason_help(enum gh_reason reason)
 {
     return reason_rows[reason_in_range(reason)].help;

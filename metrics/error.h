@@ -77,7 +77,6 @@ const char *gh_cause_label(enum gh_cause cause);
 const char *gh_cause_sentence(enum gh_cause cause);
 enum gh_reason gh_cause_reason(enum gh_cause cause);
 const char *gh_reason_label(enum gh_reason reason);
-const char *gh_reason_sentence(enum gh_reason reason);
 const char *gh_reason_help(enum gh_reason reason);
 
 /* GH_CAUSE_NONE when LABEL names no cause. Threads: any. */

@@ -128,8 +128,3 @@ char *arena_printf(struct arena *arena, const char *format, ...)
     va_end(args);
     return out;
 }
-
-size_t arena_used(const struct arena *arena)
-{
-    return arena->used;
-}

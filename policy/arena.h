@@ -23,7 +23,5 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size);
 char *arena_copy(struct arena *arena, const void *data, size_t len);
 char *arena_string(struct arena *arena, const char *string);
 char *arena_printf(struct arena *arena, const char *format, ...) GH_PRINTF(2, 3);
-/* Bytes handed out so far. */
-size_t arena_used(const struct arena *arena);
 
 #endif

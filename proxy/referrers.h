@@ -76,7 +76,6 @@ struct referrers_result {
     int references; /* atomic */
 };
 
-struct referrers_result *referrers_result_ref(struct referrers_result *result);
 void referrers_result_unref(struct referrers_result *result);
 
 /* RESULT is a reference handed over; NULL when memory was out (refuse as undecided). */

@@ -27,12 +27,6 @@ struct referrers_found *referrers_found_new(void)
     return found;
 }
 
-struct referrers_result *referrers_result_ref(struct referrers_result *result)
-{
-    __atomic_add_fetch(&result->references, 1, __ATOMIC_RELAXED);
-    return result;
-}
-
 void referrers_result_unref(struct referrers_result *result)
 {
     struct referrers_found *found = (struct referrers_found *)result;
