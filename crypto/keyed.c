@@ -263,7 +263,7 @@ static bool keyed_check_time(const struct signer_key *key, int64_t unix_s, bool 
 }
 
 static bool keyed_check_revoked(const struct signer_key *key, const int64_t *times_unix_s,
-                                size_t time_count, struct gh_error *err)
+                                size_t time_count, int64_t now_unix_s, struct gh_error *err)
 {
     switch (key->revoked) {
     case SIGNER_NOT_REVOKED:
@@ -280,7 +280,9 @@ static bool keyed_check_revoked(const struct signer_key *key, const int64_t *tim
                            key->source);
         }
     }
-    if (time_count == 0) {
+    /* Before the revocation comes into force, that the signature is here proves that it is older.
+     */
+    if (time_count == 0 && now_unix_s >= key->revoked_at_unix_s) {
         return gh_fail(err, GH_KEY_REVOKED,
                        "key %s is revoked, and nothing proves that the signature is older",
                        key->source);
@@ -291,7 +293,7 @@ static bool keyed_check_revoked(const struct signer_key *key, const int64_t *tim
 bool keyed_check_window(const struct signer_key *key, const int64_t *times_unix_s,
                         size_t time_count, int64_t now_unix_s, struct gh_error *err)
 {
-    GH_TRY(keyed_check_revoked(key, times_unix_s, time_count, err));
+    GH_TRY(keyed_check_revoked(key, times_unix_s, time_count, now_unix_s, err));
     for (size_t i = 0; i < time_count; i++) {
         GH_TRY(keyed_check_time(key, times_unix_s[i], true, err));
     }

@@ -78,7 +78,8 @@ bool keyed_hint_fits(const struct signer *signer, struct bytes hint);
 
 /*
  * Whether the key may have signed at every one of the proved times, or, without any, now.
- * A compromised key never; a superseded or retired one where all times are proved to be older.
+ * A compromised key never; a superseded or retired one where all times are proved to be older, or
+ * where its end is still to come and no time is proved.
  *
  * Fails: KEY_REVOKED, KEY_EXPIRED, KEY_NOT_YET_VALID
  */

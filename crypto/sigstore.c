@@ -307,6 +307,9 @@ static bool sigstore_judge_key(struct sigstore_state *state, const struct keyed_
     GH_TRY(keyed_check_window(key, state->times, state->time_count, state->now_unix_s, err));
     if (state->time_count == 0) {
         evidence_proof_until(state->out, key->not_after_unix_s);
+        if (key->revoked != SIGNER_NOT_REVOKED) {
+            evidence_proof_until(state->out, key->revoked_at_unix_s);
+        }
     }
     state->out->authority = *key_fingerprint(key->key);
     (void)snprintf(state->out->signer_text, sizeof(state->out->signer_text), "key %s", key->source);

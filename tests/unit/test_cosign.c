@@ -346,6 +346,24 @@ static void keyed_check_window_proved_times(void **state)
     assert_int_equal(err.cause, GH_KEY_REVOKED);
 }
 
+/* An end that is announced: what is here before it is older, and what is unproved ends with it. */
+static void keyed_check_window_end_to_come_spares_what_is_here(void **state)
+{
+    struct signer_key key = {.source = (char *)"old.pub",
+                             .not_after_unix_s = INT64_MAX,
+                             .revoked = SIGNER_RETIRED,
+                             .revoked_at_unix_s = SIGSTORE_CASE_NOW + 1};
+    struct gh_error err = {0};
+
+    assert_true(keyed_check_window(&key, NULL, 0, SIGSTORE_CASE_NOW, &err));
+    assert_false(keyed_check_window(&key, NULL, 0, SIGSTORE_CASE_NOW + 1, &err));
+    assert_int_equal(err.cause, GH_KEY_REVOKED);
+    gh_error_clear(&err);
+    key.revoked = SIGNER_COMPROMISED;
+    assert_false(keyed_check_window(&key, NULL, 0, SIGSTORE_CASE_NOW, &err));
+    assert_int_equal(err.cause, GH_KEY_REVOKED);
+}
+
 static void cosign_verify_signature_of_other_encoding_refused(void **state)
 {
     struct case_signer made;
@@ -438,6 +456,31 @@ static void cosign_verify_envelope_changed_refused(void **state)
     case_signer_done(&made);
 }
 
+static void verify_end_of_key_to_come_ends_the_proof(void **state)
+{
+    struct evidence_proof proof = {.until_unix_s = EVIDENCE_UNTIL_FOREVER};
+    struct gh_error err = {0};
+    enum evidence_step step = EVIDENCE_STEP_FETCH;
+    struct case_signer made;
+    struct evidence_subject subject;
+    struct layer layer;
+    char *payload;
+
+    case_subject(&subject);
+    case_signer_keys("P-256", &made);
+    payload = payload_good(&subject);
+    layer_make(&layer, made.evp, "SHA256", payload);
+    made.keys[0].revoked = SIGNER_SUPERSEDED;
+    made.keys[0].revoked_at_unix_s = SIGSTORE_CASE_NOW + DAY;
+    assert_true(cosign_verify(&layer.item, &subject, &made.signer, &signature_wanted,
+                              SIGSTORE_CASE_NOW, &step, &proof, &err));
+    assert_int_equal(proof.until_unix_s, SIGSTORE_CASE_NOW + DAY);
+    evidence_proof_done(&proof);
+    free(layer.signature);
+    free(payload);
+    case_signer_done(&made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +491,8 @@ int main(void)
         cmocka_unit_test(cosign_verify_annotations_and_reference),
         cmocka_unit_test(cosign_verify_key_window_and_revocation),
         cmocka_unit_test(keyed_check_window_proved_times),
+        cmocka_unit_test(keyed_check_window_end_to_come_spares_what_is_here),
+        cmocka_unit_test(verify_end_of_key_to_come_ends_the_proof),
         cmocka_unit_test(cosign_verify_signature_of_other_encoding_refused),
         cmocka_unit_test(cosign_verify_envelope_changed_refused),
     };
