@@ -30,7 +30,7 @@ static void put(const char *name, const void *data, size_t size)
 
 static void leave(void)
 {
-    static const char *const names[] = {"index.json",   "oci-layout", "blobs/sha256/" HEX,
+    static const char *const names[] = {"index.json",   "oci-layout", ("blobs/sha256/" HEX),
                                         "blobs/sha256", "blobs",      ""};
     char path[256];
 
