@@ -1,5 +1,6 @@
 #include "proxy/command_exceptions.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -392,9 +393,11 @@ static bool exceptions_edit(const char *verb, const struct exceptions_options *o
     return exception_edit_expire(file, options->id, now, out, err);
 }
 
-/* What has ended is not ended anew: that would write another end into its record. */
+/* What has ended is not ended anew: that would write another end into its record. ID is there:
+ * exceptions_is_complete(). */
 static bool exceptions_has_ended(const struct config_tenant *tenant, const char *id)
 {
+    assert(id != NULL);
     for (size_t i = 0; i < tenant->snapshot.exception_count; i++) {
         const struct exception *exception = &tenant->snapshot.exceptions[i];
 
