@@ -332,6 +332,31 @@ const char *import_regex(struct import_work *work, struct import_at at, const ch
     return whole;
 }
 
+const char *import_either(struct import_work *work, struct import_at at, const char *key,
+                          const char *suffix)
+{
+    struct import_at plain = import_get(work, at, key);
+    struct import_at regex = import_get(work, at, import_printf(work, "%s%s", key, suffix));
+    const char *text;
+
+    if ((plain.node == NULL) == (regex.node == NULL)) {
+        (void)import_refuse(work, at, "expected exactly one of %s and %s%s", key, key, suffix);
+        return NULL;
+    }
+    if (regex.node != NULL) {
+        text = import_need(work, regex);
+        text = text == NULL ? NULL : import_regex(work, regex, text);
+        return text == NULL ? NULL
+                            : import_printf(work, "%s_regex: %s", key, import_quote(work, text));
+    }
+    text = import_need(work, plain);
+    if (text != NULL && strchr(text, '*') != NULL) {
+        (void)import_refuse(work, plain, "a * would be a pattern here; write %s%s", key, suffix);
+        return NULL;
+    }
+    return text == NULL ? NULL : import_printf(work, "%s: %s", key, import_quote(work, text));
+}
+
 const char *import_wildcard(struct import_work *work, struct import_at at, const char *key,
                             const char *text)
 {

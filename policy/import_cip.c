@@ -330,32 +330,6 @@ static bool import_cip_key(struct import_work *work, struct import_at key, struc
     return true;
 }
 
-/* `issuer: …` or `issuer_regex: …` of an identity; NULL and refused. */
-static const char *import_cip_either(struct import_work *work, struct import_at identity,
-                                     const char *key)
-{
-    struct import_at plain = import_get(work, identity, key);
-    struct import_at regex = import_get(work, identity, import_printf(work, "%sRegExp", key));
-    const char *text;
-
-    if ((plain.node == NULL) == (regex.node == NULL)) {
-        (void)import_refuse(work, identity, "expected exactly one of %s and %sRegExp", key, key);
-        return NULL;
-    }
-    if (regex.node != NULL) {
-        text = import_need(work, regex);
-        text = text == NULL ? NULL : import_regex(work, regex, text);
-        return text == NULL ? NULL
-                            : import_printf(work, "%s_regex: %s", key, import_quote(work, text));
-    }
-    text = import_need(work, plain);
-    if (text != NULL && strchr(text, '*') != NULL) {
-        (void)import_refuse(work, plain, "a * would be a pattern here; write %sRegExp", key);
-        return NULL;
-    }
-    return text == NULL ? NULL : import_printf(work, "%s: %s", key, import_quote(work, text));
-}
-
 static bool import_cip_keyless_root(struct import_work *work, struct import_at keyless,
                                     struct import_cip *cip)
 {
@@ -424,8 +398,8 @@ static bool import_cip_keyless(struct import_work *work, struct import_at keyles
         if (!IMPORT_MAP(work, at, inner)) {
             return false;
         }
-        issuer = import_cip_either(work, at, "issuer");
-        subject = import_cip_either(work, at, "subject");
+        issuer = import_either(work, at, "issuer", "RegExp");
+        subject = import_either(work, at, "subject", "RegExp");
         is_good = is_good && issuer != NULL && subject != NULL;
         if (issuer != NULL && subject != NULL) {
             const char *body = import_printf(

@@ -21,31 +21,6 @@ struct import_connaisseur {
 
 /* --- trust roots -------------------------------------------------------------------------- */
 
-static const char *import_connaisseur_either(struct import_work *work, struct import_at at,
-                                             const char *key)
-{
-    struct import_at plain = import_get(work, at, key);
-    struct import_at regex = import_get(work, at, import_printf(work, "%sRegex", key));
-    const char *text;
-
-    if ((plain.node == NULL) == (regex.node == NULL)) {
-        (void)import_refuse(work, at, "expected exactly one of %s and %sRegex", key, key);
-        return NULL;
-    }
-    if (regex.node != NULL) {
-        text = import_need(work, regex);
-        text = text == NULL ? NULL : import_regex(work, regex, text);
-        return text == NULL ? NULL
-                            : import_printf(work, "%s_regex: %s", key, import_quote(work, text));
-    }
-    text = import_need(work, plain);
-    if (text != NULL && strchr(text, '*') != NULL) {
-        (void)import_refuse(work, plain, "a * would be a pattern here; write %sRegex", key);
-        return NULL;
-    }
-    return text == NULL ? NULL : import_printf(work, "%s: %s", key, import_quote(work, text));
-}
-
 /* "public", or "custom" where the validator brings material of its own; NULL and refused. */
 static const char *import_connaisseur_host(struct import_work *work, struct import_at validator)
 {
@@ -120,8 +95,8 @@ static const char *import_connaisseur_cosign(struct import_work *work,
     if (!IMPORT_MAP(work, keyless, fields)) {
         return NULL;
     }
-    issuer = import_connaisseur_either(work, keyless, "issuer");
-    subject = import_connaisseur_either(work, keyless, "subject");
+    issuer = import_either(work, keyless, "issuer", "Regex");
+    subject = import_either(work, keyless, "subject", "Regex");
     if (issuer == NULL || subject == NULL) {
         return NULL;
     }

@@ -133,6 +133,10 @@ const char *import_combine(struct import_work *work, const char *kind,
 const char *import_sigstore_root(struct import_work *work, struct import_at at, const char *name);
 /* A regular expression that matches whole what FORMAT's matched anywhere; NULL and refused. */
 const char *import_regex(struct import_work *work, struct import_at at, const char *text);
+/* "issuer: …" or "issuer_regex: …" of AT's exactly one of KEY and KEY with SUFFIX, which has an
+ * expression as import_regex() reads it; NULL and refused. */
+const char *import_either(struct import_work *work, struct import_at at, const char *key,
+                          const char *suffix);
 /* Text with `*` and `?` as a glob or regular expression: "subject: …" or "subject_regex: …". */
 const char *import_wildcard(struct import_work *work, struct import_at at, const char *key,
                             const char *text);
