@@ -109,17 +109,24 @@ static void gate_run_free(struct gate_run *run)
     }
 }
 
+static struct verdicts_key gate_key(const struct gate_run *run, const struct digest *digest,
+                                    const char *media_type, const char *tag,
+                                    const struct decide_leaf *leaf)
+{
+    return (struct verdicts_key){.target = &run->target,
+                                 .digest = digest,
+                                 .media_type = media_type,
+                                 .tag = tag,
+                                 .require = leaf->require,
+                                 .is_all_authorities = leaf->is_all_authorities,
+                                 .who = run->principal};
+}
+
 static struct verdict *gate_stored(struct gate_run *run, const struct digest *digest,
                                    const char *media_type, const char *tag,
                                    const struct decide_leaf *leaf)
 {
-    const struct verdicts_key key = {.target = &run->target,
-                                     .digest = digest,
-                                     .media_type = media_type,
-                                     .tag = tag,
-                                     .require = leaf->require,
-                                     .is_all_authorities = leaf->is_all_authorities,
-                                     .who = run->principal};
+    const struct verdicts_key key = gate_key(run, digest, media_type, tag, leaf);
 
     if (run->is_explaining || run->at_unix_s != 0) {
         return NULL;
@@ -358,13 +365,7 @@ static void gate_pending_over(struct gate_run *run);
 static void gate_note_use(struct gate_run *run, const struct digest *digest, const char *media_type,
                           const char *tag, const struct decide_leaf *leaf)
 {
-    const struct verdicts_key key = {.target = &run->target,
-                                     .digest = digest,
-                                     .media_type = media_type,
-                                     .tag = tag,
-                                     .require = leaf->require,
-                                     .is_all_authorities = leaf->is_all_authorities,
-                                     .who = run->principal};
+    const struct verdicts_key key = gate_key(run, digest, media_type, tag, leaf);
 
     if (!run->is_explaining && run->at_unix_s == 0) {
         verdicts_note_use(run->gateway, &key, run->now_unix_s);
