@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "proxy/audit_carrier.h"
 #include "proxy/gateway.h"
 #include "proxy/recorder.h"
+#include "proxy/thread.h"
 
 #define AUDIT_SINK_POLL_MS 200
 #define AUDIT_SINK_FIRST_WAIT_MS 500
@@ -245,15 +245,8 @@ static void *audit_sink_run(void *arg)
 
 static bool audit_sink_start(struct audit_sink *sink, struct gh_error *err)
 {
-    sigset_t all;
-    sigset_t before;
-    int failed;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    failed = pthread_create(&sink->thread, NULL, audit_sink_run, sink);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed == 0 || gh_fail(err, GH_INTERNAL_ERROR, "no thread for the audit sink");
+    return thread_start(&sink->thread, audit_sink_run, sink) ||
+           gh_fail(err, GH_INTERNAL_ERROR, "no thread for the audit sink");
 }
 
 static void audit_sink_destroy(struct audit_sink *sink)

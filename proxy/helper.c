@@ -1,11 +1,11 @@
 #include "proxy/helper.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "metrics/error.h"
 #include "metrics/lock.h"
+#include "proxy/thread.h"
 
 struct helper_pool {
     struct lock lock;
@@ -76,8 +76,6 @@ static void *helper_main(void *arg)
 bool helper_pool_new(unsigned threads, struct helper_pool **out, struct gh_error *err)
 {
     struct helper_pool *pool = calloc(1, sizeof(*pool));
-    sigset_t all;
-    sigset_t before;
 
     if (pool == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for helper threads");
@@ -85,13 +83,10 @@ bool helper_pool_new(unsigned threads, struct helper_pool **out, struct gh_error
     lock_init(&pool->lock, GH_RANK_HELPER);
     lock_cond_init(&pool->has_work);
     pool->last = &pool->first;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the main thread */
     while (pool->thread_count < GH_MIN(GH_MAX(threads, 1u), (unsigned)HELPER_MAX_THREADS) &&
-           pthread_create(&pool->threads[pool->thread_count], NULL, helper_main, pool) == 0) {
+           thread_start(&pool->threads[pool->thread_count], helper_main, pool)) {
         pool->thread_count++;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pool->thread_count == 0) {
         helper_pool_free(pool);
         return gh_fail(err, GH_INTERNAL_ERROR, "helper threads cannot be started");

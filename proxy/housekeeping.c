@@ -16,6 +16,7 @@
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/recorder.h"
+#include "proxy/thread.h"
 #include "proxy/trust_refresh.h"
 #include "proxy/worker.h"
 
@@ -218,9 +219,6 @@ static void *housekeeping_run(void *arg)
 bool housekeeping_new(struct gateway *gateway, struct housekeeping **out, struct gh_error *err)
 {
     struct housekeeping *housekeeping = calloc(1, sizeof(*housekeeping));
-    sigset_t all;
-    sigset_t before;
-    int failed;
 
     if (housekeeping == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for housekeeping");
@@ -228,11 +226,7 @@ bool housekeeping_new(struct gateway *gateway, struct housekeeping **out, struct
     housekeeping->gateway = gateway;
     lock_init(&housekeeping->lock, GH_RANK_LIMIT);
     lock_cond_init(&housekeeping->wake);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    failed = pthread_create(&housekeeping->thread, NULL, housekeeping_run, housekeeping);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    if (!thread_start(&housekeeping->thread, housekeeping_run, housekeeping)) {
         lock_cond_done(&housekeeping->wake);
         lock_done(&housekeeping->lock);
         free(housekeeping);

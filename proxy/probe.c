@@ -1,7 +1,6 @@
 #include "proxy/probe.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "proxy/probe_log.h"
 #include "proxy/probe_memory.h"
 #include "proxy/recorder.h"
+#include "proxy/thread.h"
 #include "proxy/upstream.h"
 
 #define PROBE_TICK_MS 500
@@ -695,9 +695,6 @@ static bool probe_make_loop(struct probe *probe, struct gh_error *err)
 bool probe_new(struct gateway *gateway, struct probe **out, struct gh_error *err)
 {
     struct probe *probe = calloc(1, sizeof(*probe));
-    sigset_t all;
-    sigset_t before;
-    int failed;
 
     if (probe == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for watching logs");
@@ -708,11 +705,7 @@ bool probe_new(struct gateway *gateway, struct probe **out, struct gh_error *err
         probe_release(probe);
         return false;
     }
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    failed = pthread_create(&probe->thread, NULL, probe_run, probe);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    if (!thread_start(&probe->thread, probe_run, probe)) {
         probe_release(probe);
         return gh_fail(err, GH_INTERNAL_ERROR, "no thread for watching logs");
     }

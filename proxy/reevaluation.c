@@ -1,7 +1,6 @@
 #include "proxy/reevaluation.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include "proxy/pull.h"
 #include "proxy/recorder.h"
 #include "proxy/target.h"
+#include "proxy/thread.h"
 #include "proxy/verdicts.h"
 #include "proxy/withdrawal.h"
 #include "proxy/worker.h"
@@ -470,9 +470,6 @@ static void *reevaluation_main(void *arg)
 bool reevaluation_new(struct gateway *gateway, struct reevaluation **out, struct gh_error *err)
 {
     struct reevaluation *self = calloc(1, sizeof(*self));
-    sigset_t all;
-    sigset_t before;
-    int failed;
 
     if (self == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory to evaluate again");
@@ -481,11 +478,7 @@ bool reevaluation_new(struct gateway *gateway, struct reevaluation **out, struct
     lock_init(&self->lock, GH_RANK_LIMIT);
     lock_cond_init(&self->wake);
     text_init(&self->listed, REEVALUATION_MAX_LIST);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    failed = pthread_create(&self->thread, NULL, reevaluation_main, self);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    if (!thread_start(&self->thread, reevaluation_main, self)) {
         text_done(&self->listed);
         lock_cond_done(&self->wake);
         lock_done(&self->lock);

@@ -1,7 +1,6 @@
 #include "proxy/trust_refresh.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "proxy/gateway.h"
 #include "proxy/generation.h"
 #include "proxy/recorder.h"
+#include "proxy/thread.h"
 #include "proxy/trust_held.h"
 
 #define TRUST_REFRESH_TICK_MS 5000
@@ -252,9 +252,6 @@ bool trust_refresh_new(struct gateway *gateway, trust_refresh_fn rebuild, void *
                        struct trust_refresh **out, struct gh_error *err)
 {
     struct trust_refresh *refresh = calloc(1, sizeof(*refresh));
-    sigset_t all;
-    sigset_t before;
-    int failed;
 
     if (refresh == NULL) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no memory for refreshing trust roots");
@@ -264,11 +261,7 @@ bool trust_refresh_new(struct gateway *gateway, trust_refresh_fn rebuild, void *
     refresh->context = context;
     lock_init(&refresh->lock, GH_RANK_LIMIT);
     lock_cond_init(&refresh->wake);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    failed = pthread_create(&refresh->thread, NULL, trust_refresh_run, refresh);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    if (!thread_start(&refresh->thread, trust_refresh_run, refresh)) {
         lock_cond_done(&refresh->wake);
         lock_done(&refresh->lock);
         free(refresh);

@@ -1,7 +1,6 @@
 #include "proxy/worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/thread.h"
 #include <event2/event.h>
 
 struct worker {
@@ -190,15 +190,8 @@ static void *worker_main(void *arg)
 bool worker_start(struct worker *worker, struct gh_error *err)
 {
     char name[16];
-    sigset_t all;
-    sigset_t before;
-    int failed;
 
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&worker->thread, NULL, worker_main, worker);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0) {
+    if (!thread_start(&worker->thread, worker_main, worker)) {
         return gh_fail(err, GH_INTERNAL_ERROR, "no thread for worker %u", worker->index);
     }
     worker->is_started = true;
